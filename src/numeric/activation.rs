@@ -11,8 +11,11 @@
 
 use fixed::types::{I1F15, I16F16};
 
-/// The largest error of [`sigmoid`] over every input, in LSB of Q0.15, 2^-15.
-pub const SIGMOID_MAX_ERROR_LSB: f64 = 0.85;
+/// The largest error of [`sigmoid`] over every input, in LSB of Q0.15, 2^-15: at the top, where the function tends to 32768
+/// and an i16 ends at 32767.
+pub const SIGMOID_MAX_ERROR_LSB: f64 = 1.0;
+/// The largest error of [`sigmoid`] for inputs up to 9, below the top, in LSB of Q0.15.
+pub const SIGMOID_MAX_ERROR_BELOW_TOP_LSB: f64 = 0.8;
 /// The largest error of [`tanh`] over every input, in LSB of Q0.15, 2^-15.
 pub const TANH_MAX_ERROR_LSB: f64 = 1.05;
 

@@ -1,0 +1,191 @@
+//! The checked loader. `docs/blob.md` lists the checks in the order in which they stand here.
+
+use super::header::{Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights};
+use super::{LoadError, Model};
+use crate::kernel::{ROWS, W16_SHIFT};
+use crate::layer::input::Feature;
+use crate::layer::lstm::CELL_FRAC;
+use crate::numeric::rounding::mul_high;
+
+/// The largest magnitude of an input or hidden state: a caller's Q0.15 sample may be -1.
+const X_MAX: u64 = 1 << 15;
+
+/// CRC-32 of the pieces, one after the other (ISO-HDLC, the one of zip and Ethernet).
+pub fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+    static TABLE: crc::Crc<u32> = CRC;
+    let mut digest = TABLE.digest();
+    for piece in pieces {
+        digest.update(piece);
+    }
+    digest.finalize()
+}
+
+/// The first 16 bytes of a blob: magic, version, two zero bytes, total length, header length. Its CRC-32 follows.
+pub fn prefix(total_len: u32, header_len: u32) -> [u8; PREFIX_BYTES - 4] {
+    let mut out = [0; PREFIX_BYTES - 4];
+    let fields = MAGIC.iter().copied().chain(FORMAT_VERSION.to_le_bytes()).chain([0, 0]);
+    let fields = fields.chain(total_len.to_le_bytes()).chain(header_len.to_le_bytes());
+    for (byte, field) in out.iter_mut().zip(fields) {
+        *byte = field;
+    }
+    out
+}
+
+pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
+    if blob.as_ptr().align_offset(4) != 0 {
+        return Err(LoadError::Misaligned);
+    }
+    let found = blob.len() as u32;
+    let (head, body) =
+        blob.split_first_chunk::<PREFIX_BYTES>().ok_or(LoadError::Truncated { needed: PREFIX_BYTES as u32, found })?;
+    let [m0, m1, m2, m3, v0, v1, _, _, t0, t1, t2, t3, h0, h1, h2, h3, c0, c1, c2, c3] = *head;
+    if [m0, m1, m2, m3] != MAGIC {
+        return Err(LoadError::NotABlob);
+    }
+    let version = u16::from_le_bytes([v0, v1]);
+    if version != FORMAT_VERSION {
+        return Err(LoadError::Version { found: version, supported: FORMAT_VERSION });
+    }
+    let total = u32::from_le_bytes([t0, t1, t2, t3]);
+    if found < total {
+        return Err(LoadError::Truncated { needed: total, found });
+    }
+    if found > total {
+        return Err(LoadError::TrailingBytes { extra: found - total });
+    }
+    let id = u32::from_le_bytes([c0, c1, c2, c3]);
+    let (checked_prefix, _) = head.split_at(PREFIX_BYTES - 4);
+    if checksum([checked_prefix, body]) != id {
+        return Err(LoadError::Checksum);
+    }
+    let header_len = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
+    let padded_len = header_len.checked_next_multiple_of(4).ok_or(LoadError::Header)?;
+    let (padded_header, words) = body.split_at_checked(padded_len).ok_or(LoadError::Header)?;
+    let (header, padding) = padded_header.split_at_checked(header_len).ok_or(LoadError::Header)?;
+    let (header, rest) = postcard::take_from_bytes::<Header>(header).map_err(|_| LoadError::Header)?;
+    if !rest.is_empty() || padding.iter().any(|&b| b != 0) {
+        return Err(LoadError::Header);
+    }
+    if header.inputs == 0 || header.layers.is_empty() || header.layers.iter().any(|l| l.width() == 0) {
+        return Err(LoadError::Empty);
+    }
+    let needed = word_count(&header).ok_or(LoadError::Header)?;
+    if needed * 4 != words.len() as u64 {
+        return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
+    }
+    let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
+    names(&header)?;
+    let model = Model { header, words, id };
+    for (k, feature) in model.features().enumerate() {
+        if !Feature::is_valid(feature) {
+            return Err(LoadError::InputMap { feature: k as u16 });
+        }
+    }
+    records(&model)?;
+    Ok(model)
+}
+
+/// [`Header::words`] in 64 bits: on a 32-bit core a hostile header's product could wrap around.
+fn word_count(header: &Header) -> Option<u64> {
+    let mut sum = u64::from(header.inputs) * FEATURE_WORDS as u64;
+    for (layer, inputs) in header.layers() {
+        sum = sum.checked_add((layer.records() as u64).checked_mul(layer.record_words(inputs) as u64)?)?;
+    }
+    (sum < u64::from(u32::MAX) / 4).then_some(sum)
+}
+
+fn names(header: &Header) -> Result<(), LoadError> {
+    let outputs = header.layers.last().map_or(0, Layer::width);
+    for (text, count) in [(header.labels, outputs), (header.features, header.inputs as usize)] {
+        if !text.is_empty() && text.lines().count() != count {
+            return Err(LoadError::Names);
+        }
+    }
+    Ok(())
+}
+
+/// Scales and shifts of each layer, then the bounds of each row.
+fn records(model: &Model) -> Result<(), LoadError> {
+    let last = model.header.layers.len().saturating_sub(1);
+    let mut words = model.records();
+    for (k, (layer, inputs)) in model.header.layers().enumerate() {
+        let index = k as u8;
+        let z_shift = match layer {
+            Layer::Lstm { cell_frac, z_shift, .. } => {
+                if !CELL_FRAC.contains(&cell_frac) {
+                    return Err(LoadError::Scale { layer: index });
+                }
+                z_shift
+            }
+            Layer::Dense { activation, z_shift, scale, .. } => {
+                if activation == Activation::Softmax && k != last {
+                    return Err(LoadError::Softmax { layer: index });
+                }
+                let squashed = matches!(activation, Activation::Sigmoid | Activation::Tanh);
+                if !(scale.is_finite() && scale > 0.0) || (!squashed && z_shift != 0) {
+                    return Err(LoadError::Scale { layer: index });
+                }
+                z_shift
+            }
+        };
+        if z_shift > 15 {
+            return Err(LoadError::Scale { layer: index });
+        }
+        let size = layer.record_words(inputs);
+        let (mine, rest) =
+            words.split_at_checked(size * layer.records()).ok_or(LoadError::Length { needed: 0, found: 0 })?;
+        words = rest;
+        for (r, record) in mine.chunks_exact(size.max(1)).enumerate() {
+            if !record_fits(layer, inputs, record, z_shift) {
+                return Err(LoadError::Accumulator { layer: index, record: r as u16 });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether no input can overflow an accumulator or a pre-activation of this record.
+fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool {
+    let products = if matches!(layer, Layer::Lstm { .. }) { 2 } else { 1 };
+    let block = layer.weights().block_words();
+    let Some((bias, rest)) = record.split_first_chunk::<ROWS>() else { return false };
+    let Some((multipliers, mut blocks)) = rest.split_at_checked(products * ROWS) else { return false };
+    let mut z: [u64; ROWS] = bias.map(|b| u64::from(b.unsigned_abs()));
+    for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip([inputs, layer.width()]) {
+        let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(4) * block) else { return false };
+        blocks = others;
+        for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(layer.weights(), mine)) {
+            // A multiplier is a scale: never negative.
+            if m < 0 || acc > i32::MAX as u64 {
+                return false;
+            }
+            // mul_high is monotone in its first argument; one more covers the rounding of negative values.
+            *z += mul_high(acc as i32, m) as u64 + 1;
+        }
+    }
+    z.iter().all(|&z| z << z_shift <= i32::MAX as u64)
+}
+
+/// The largest magnitude that each row's accumulator can reach on any input.
+fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
+    let mut sums = [0u64; ROWS];
+    match weights {
+        Weights::W8 => {
+            for block in bytemuck::cast_slice::<i32, [[i8; 4]; ROWS]>(blocks) {
+                for (sum, row) in sums.iter_mut().zip(block) {
+                    *sum += row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
+                }
+            }
+            sums.map(|s| s * X_MAX)
+        }
+        Weights::W16 => {
+            for block in bytemuck::cast_slice::<i32, [[i16; 4]; ROWS]>(blocks) {
+                for (sum, row) in sums.iter_mut().zip(block) {
+                    *sum += row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
+                }
+            }
+            sums.map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT)
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The blob: [`header`] has its types, `load` checks it, and [`Model`] is the view that was checked.
+//!
+//! `docs/blob.md` gives the bytes, and everything that is checked.
+
+mod error;
+pub mod header;
+mod load;
+
+pub use error::LoadError;
+pub use load::{checksum, prefix};
+
+use header::{FEATURE_WORDS, Header, Layer};
+
+use crate::layer::input::Feature;
+
+/// A checked model: a view of a blob that stays where it is, usually in flash.
+///
+/// Everything that a step relies on was checked by [`Model::parse`]; no step can read out of bounds or overflow.
+#[derive(Clone, Debug)]
+pub struct Model<'a> {
+    header: Header<'a>,
+    words: &'a [i32],
+    id: u32,
+}
+
+impl<'a> Model<'a> {
+    /// Checks a blob and gives a view of it. Nothing is copied but the header's shapes.
+    ///
+    /// The blob must be aligned to 4 bytes and have exactly the length that it states.
+    ///
+    /// # Errors
+    /// A blob that is wrong, cut, foreign, damaged or hostile is a [`LoadError`]; there is no panic. The time is linear in
+    /// the blob's length.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, LoadError> {
+        load::parse(blob)
+    }
+
+    /// The length that a blob states in its prefix, to find its end in a larger flash region.
+    pub fn blob_len(bytes: &[u8]) -> Option<usize> {
+        let (first, _) = bytes.split_first_chunk::<12>()?;
+        let (magic, rest) = first.split_first_chunk::<4>()?;
+        let len = rest.last_chunk::<4>()?;
+        (*magic == header::MAGIC).then_some(u32::from_le_bytes(*len) as usize)
+    }
+
+    /// The header: shapes, formats and text.
+    pub fn header(&self) -> &Header<'a> {
+        &self.header
+    }
+
+    /// The blob's CRC-32, by which a saved state knows its model.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Number of input features.
+    pub fn inputs(&self) -> usize {
+        self.header.inputs as usize
+    }
+
+    /// Number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.header.layers.last().map_or(0, Layer::width)
+    }
+
+    /// Bytes that a [`State`](crate::State) must have for this model.
+    pub fn state_bytes(&self) -> usize {
+        self.header.state_words() * 4
+    }
+
+    /// Bytes that [`Session::save`](crate::Session::save) writes: model id, cell and hidden states, CRC-32.
+    pub fn saved_bytes(&self) -> usize {
+        let per_layer = |layer: &Layer| if let Layer::Lstm { units, .. } = layer { *units as usize * 6 } else { 0 };
+        8 + self.header.layers.iter().map(per_layer).sum::<usize>()
+    }
+
+    /// The name of output `k`.
+    pub fn label(&self, k: usize) -> Option<&'a str> {
+        self.header.labels.lines().nth(k)
+    }
+
+    /// The name of input feature `k`.
+    pub fn feature_name(&self, k: usize) -> Option<&'a str> {
+        self.header.features.lines().nth(k)
+    }
+
+    /// The input map, feature by feature.
+    pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
+        let (map, _) = self.words.as_chunks::<FEATURE_WORDS>();
+        map.iter().take(self.inputs()).map(|words| Feature::from_words(*words))
+    }
+
+    /// The words behind the input map: the layers' records, one layer after the other.
+    pub(crate) fn records(&self) -> &'a [i32] {
+        self.words.get(self.inputs() * FEATURE_WORDS..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,112 @@
+//! What a step yields.
+
+use crate::Model;
+use crate::model::header::{Activation, Layer, Q15_SCALE};
+use micromath::F32Ext;
+
+use super::walk;
+
+#[derive(Clone, Copy, Debug)]
+enum Raw<'a> {
+    /// A dense layer's outputs.
+    Wide(&'a [i32]),
+    /// An LSTM's hidden state.
+    Narrow(&'a [i16]),
+}
+
+/// The last layer's output as integers with a scale. The real value of `get(k)` is `get(k) * scale()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Output<'a> {
+    raw: Raw<'a>,
+    scale: f32,
+    softmax: bool,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(model: &'a Model, words: &'a [i32], flipped: bool) -> Self {
+        match model.header().layers.last() {
+            Some(&Layer::Dense { outputs, scale, activation, .. }) => {
+                let start = model.header().state_words() - model.header().layers.last().map_or(0, |l| l.state_words(true));
+                let raw = words.get(start..start + outputs as usize).unwrap_or_default();
+                Self { raw: Raw::Wide(raw), scale, softmax: activation == Activation::Softmax }
+            }
+            _ => {
+                let hidden = walk::lstm_states(model, words, flipped).last().map_or(&[][..], |(_, h)| h);
+                Self { raw: Raw::Narrow(hidden), scale: Q15_SCALE, softmax: false }
+            }
+        }
+    }
+
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        match self.raw {
+            Raw::Wide(v) => v.len(),
+            Raw::Narrow(v) => v.len(),
+        }
+    }
+
+    /// Whether there are none; never so for a parsed model.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Output `k` as an integer.
+    pub fn get(&self, k: usize) -> Option<i32> {
+        match self.raw {
+            Raw::Wide(v) => v.get(k).copied(),
+            Raw::Narrow(v) => v.get(k).map(|&h| i32::from(h)),
+        }
+    }
+
+    /// The outputs as integers.
+    pub fn iter(&self) -> impl Iterator<Item = i32> + 'a {
+        let (wide, narrow): (&[i32], &[i16]) = match self.raw {
+            Raw::Wide(v) => (v, &[]),
+            Raw::Narrow(v) => (&[], v),
+        };
+        wide.iter().copied().chain(narrow.iter().map(|&h| i32::from(h)))
+    }
+
+    /// The real value of one unit.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The real value of output `k`. After a softmax this is the logit.
+    pub fn value(&self, k: usize) -> Option<f32> {
+        Some(self.get(k)? as f32 * self.scale)
+    }
+
+    /// The index of the largest output, the first of equals; exact, for it compares integers.
+    pub fn argmax(&self) -> usize {
+        let mut best = (0, i32::MIN);
+        for (k, v) in self.iter().enumerate() {
+            if v > best.1 {
+                best = (k, v);
+            }
+        }
+        best.0
+    }
+
+    /// Writes the outputs as scores to the front of `out`: probabilities after a softmax, real values otherwise.
+    ///
+    /// Returns how many were written: the smaller of both lengths. Softmax uses [`micromath`]'s `exp`, whose relative error
+    /// is below 2 %, in 32-bit floats: use [`argmax`](Self::argmax) for a decision.
+    pub fn probabilities(&self, out: &mut [f32]) -> usize {
+        let top = self.iter().max().unwrap_or(0);
+        let mut sum = 0.0;
+        for (slot, v) in out.iter_mut().zip(self.iter()) {
+            // The difference of two i32 in units of the scale; saturating, for a hostile model's outputs may span 2^32.
+            *slot = if self.softmax { F32Ext::exp(v.saturating_sub(top) as f32 * self.scale) } else { v as f32 * self.scale };
+        }
+        if self.softmax {
+            for (k, v) in self.iter().enumerate() {
+                sum += out.get(k).copied().unwrap_or_else(|| F32Ext::exp(v.saturating_sub(top) as f32 * self.scale));
+            }
+            for slot in out.iter_mut().take(self.len()) {
+                *slot /= sum;
+            }
+        }
+        self.len().min(out.len())
+    }
+}

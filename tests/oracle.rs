@@ -1,0 +1,107 @@
+//! The session against the naive oracle on random networks, and the state's save, restore and reset.
+
+mod common;
+
+use cellstate::{Model, RestoreError, Session, State, StateTooSmall, StepError};
+use common::{Oracle, Rng, aligned, bytes, random};
+use fixed::types::I1F15;
+use proptest::prelude::*;
+
+const STATE: usize = 2048;
+
+fn sample(rng: &mut Rng, features: usize) -> Vec<I1F15> {
+    (0..features).map(|_| I1F15::from_bits(rng.i16())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_step_equals_the_oracle(seed in 1u64..) {
+        let mut rng = Rng(seed);
+        let (net, blob) = random(&mut rng);
+        let words = aligned(&blob);
+        let model = Model::parse(bytes(&words, blob.len())).unwrap();
+        let mut state = State::<STATE>::new();
+        let mut session = Session::new(&model, &mut state).unwrap();
+        let mut oracle = Oracle::new(&net);
+        for _ in 0..12 {
+            let x = sample(&mut rng, model.inputs());
+            let raw: Vec<i16> = x.iter().map(|v| v.to_bits()).collect();
+            let got: Vec<i128> = session.step(&x).unwrap().iter().map(i128::from).collect();
+            prop_assert_eq!(&got[..], oracle.step(&raw));
+            for (k, layer) in net.layers.iter().enumerate() {
+                prop_assert_eq!(session.cell(k).is_some(), layer.rows.products.len() == 2);
+                if let Some(cell) = session.cell(k) {
+                    prop_assert!(cell.raw.iter().map(|&c| i128::from(c)).eq(oracle.c[k].iter().copied()));
+                    let h = session.hidden(k).unwrap();
+                    prop_assert!(h.iter().map(|h| i128::from(h.to_bits())).eq(oracle.out[k].iter().copied()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn saving_and_restoring_in_the_middle_changes_nothing(seed in 1u64.., cut in 0usize..9) {
+        let mut rng = Rng(seed);
+        let (_, blob) = random(&mut rng);
+        let words = aligned(&blob);
+        let model = Model::parse(bytes(&words, blob.len())).unwrap();
+        let samples: Vec<_> = (0..10).map(|_| sample(&mut rng, model.inputs())).collect();
+        let (mut one, mut two) = (State::<STATE>::new(), State::<STATE>::new());
+        let mut whole = Session::new(&model, &mut one).unwrap();
+        let mut saved = vec![0; model.saved_bytes()];
+        for (k, x) in samples.iter().enumerate() {
+            whole.step(x).unwrap();
+            if k == cut {
+                prop_assert_eq!(whole.save(&mut saved), Ok(model.saved_bytes()));
+            }
+        }
+        let mut resumed = Session::new(&model, &mut two).unwrap();
+        resumed.step(&samples[0]).unwrap(); // something to overwrite
+        resumed.restore(&saved).unwrap();
+        for x in &samples[cut + 1..] {
+            resumed.step(x).unwrap();
+        }
+        prop_assert_eq!(whole.digest(), resumed.digest());
+        prop_assert!(whole.output().iter().eq(resumed.output().iter()) || cut == 9);
+        whole.reset();
+        for x in &samples {
+            whole.step(x).unwrap();
+        }
+        prop_assert_eq!(whole.digest(), resumed.digest());
+    }
+}
+
+#[test]
+fn misuse_is_an_error_that_says_what_is_needed() {
+    let (_, blob) = random(&mut Rng(5));
+    let words = aligned(&blob);
+    let model = Model::parse(bytes(&words, blob.len())).unwrap();
+    let needed = model.state_bytes();
+    assert_eq!(Session::new(&model, &mut State::<4>::new()).err(), Some(StateTooSmall { needed, got: 4 }));
+    let mut state = State::<STATE>::new();
+    let mut session = Session::new(&model, &mut state).unwrap();
+    let wrong = StepError::SampleLength { needed: model.inputs() as u16, got: 0 };
+    assert_eq!(session.step(&[]).err(), Some(wrong));
+    assert_eq!(session.step_i16(&[]).err(), Some(wrong));
+    assert_eq!(session.step_f32(&[]).err(), Some(wrong));
+    let (needed, before) = (model.saved_bytes(), session.digest());
+    assert_eq!(session.save(&mut [0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
+    assert_eq!(session.restore(&[0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
+    let mut saved = vec![0; needed];
+    session.save(&mut saved).unwrap();
+    for bit in 0..needed * 8 {
+        let mut damaged = saved.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(session.restore(&damaged).err(), Some(RestoreError::Checksum));
+    }
+    let (_, other) = random(&mut Rng(6));
+    assert_ne!(blob, other);
+    let mut foreign = saved[..needed - 4].to_vec();
+    foreign[0] ^= 1;
+    let crc = cellstate::model::checksum([&foreign[..]]);
+    foreign.extend(crc.to_le_bytes());
+    assert_eq!(session.restore(&foreign).err(), Some(RestoreError::OtherModel));
+    assert_eq!(session.digest(), before);
+}

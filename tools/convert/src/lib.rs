@@ -1,0 +1,4 @@
+//! Converts.
+#![forbid(unsafe_code)]
+pub mod emit;
+pub mod quantize;

@@ -1,0 +1,99 @@
+//! Means and ranges of the float network on representative data.
+
+use cellstate_reference::{Evaluator, Network};
+
+/// Mean and extremes of one quantity.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The smallest value seen.
+    pub low: f64,
+    /// The largest value seen.
+    pub high: f64,
+    sum: f64,
+    count: u64,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self { low: f64::INFINITY, high: f64::NEG_INFINITY, sum: 0.0, count: 0 }
+    }
+}
+
+impl Range {
+    /// Takes a value into account.
+    pub fn observe(&mut self, v: f64) {
+        self.low = self.low.min(v);
+        self.high = self.high.max(v);
+        self.sum += v;
+        self.count += 1;
+    }
+
+    /// The mean of all values; 0 if there were none.
+    pub fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
+    }
+
+    /// The largest magnitude; 0 if there were no values.
+    pub fn magnitude(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.low.abs().max(self.high.abs()) }
+    }
+
+    /// The largest distance from the mean.
+    pub fn spread(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { (self.high - self.mean()).max(self.mean() - self.low) }
+    }
+}
+
+/// What one layer did.
+#[derive(Clone, Debug, Default)]
+pub struct LayerRanges {
+    /// Each output.
+    pub outputs: Vec<Range>,
+    /// All pre-activations.
+    pub pre: Range,
+    /// All cell states.
+    pub cell: Range,
+}
+
+/// The network run over calibration data, step by step, with its state carried through each sequence.
+#[derive(Clone, Debug)]
+pub struct Calibration<'a> {
+    evaluator: Evaluator<'a>,
+    /// Each input feature.
+    pub inputs: Vec<Range>,
+    /// Each layer.
+    pub layers: Vec<LayerRanges>,
+    /// Number of steps.
+    pub steps: u64,
+}
+
+impl<'a> Calibration<'a> {
+    /// Begins with nothing seen.
+    pub fn new(network: &'a Network) -> Self {
+        let layers = network.layers.iter();
+        let layers = layers.map(|l| LayerRanges { outputs: vec![Range::default(); l.outputs()], ..Default::default() });
+        Self {
+            evaluator: Evaluator::new(network),
+            inputs: vec![Range::default(); network.inputs()],
+            layers: layers.collect(),
+            steps: 0,
+        }
+    }
+
+    /// Begins a new sequence.
+    pub fn reset(&mut self) {
+        self.evaluator.reset();
+    }
+
+    /// One sample in model units.
+    pub fn observe(&mut self, x: &[f64]) {
+        self.inputs.iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
+        self.evaluator.step(x);
+        for (seen, trace) in self.layers.iter_mut().zip(self.evaluator.layers()) {
+            seen.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
+            trace.z.iter().for_each(|&v| seen.pre.observe(v));
+            trace.cell.iter().for_each(|&v| seen.cell.observe(v));
+        }
+        self.steps += 1;
+    }
+}
