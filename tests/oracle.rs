@@ -79,22 +79,37 @@ fn misuse_is_an_error_that_says_what_is_needed() {
     let words = aligned(&blob);
     let model = Model::parse(bytes(&words, blob.len())).unwrap();
     let needed = model.state_bytes();
-    assert_eq!(Session::new(&model, &mut State::<4>::new()).err(), Some(StateTooSmall { needed, got: 4 }));
+    assert_eq!(
+        Session::new(&model, &mut State::<4>::new()).err(),
+        Some(StateTooSmall { needed, got: 4 })
+    );
     let mut state = State::<STATE>::new();
     let mut session = Session::new(&model, &mut state).unwrap();
-    let wrong = StepError::SampleLength { needed: model.inputs() as u16, got: 0 };
+    let wrong = StepError::SampleLength {
+        needed: model.inputs() as u16,
+        got: 0,
+    };
     assert_eq!(session.step(&[]).err(), Some(wrong));
     assert_eq!(session.step_i16(&[]).err(), Some(wrong));
     assert_eq!(session.step_f32(&[]).err(), Some(wrong));
     let (needed, before) = (model.saved_bytes(), session.digest());
-    assert_eq!(session.save(&mut [0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
-    assert_eq!(session.restore(&[0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
+    assert_eq!(
+        session.save(&mut [0; 3]).err(),
+        Some(RestoreError::Length { needed, got: 3 })
+    );
+    assert_eq!(
+        session.restore(&[0; 3]).err(),
+        Some(RestoreError::Length { needed, got: 3 })
+    );
     let mut saved = vec![0; needed];
     session.save(&mut saved).unwrap();
     for bit in 0..needed * 8 {
         let mut damaged = saved.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(session.restore(&damaged).err(), Some(RestoreError::Checksum));
+        assert_eq!(
+            session.restore(&damaged).err(),
+            Some(RestoreError::Checksum)
+        );
     }
     let (_, other) = random(&mut Rng(6));
     assert_ne!(blob, other);
@@ -102,6 +117,9 @@ fn misuse_is_an_error_that_says_what_is_needed() {
     foreign[0] ^= 1;
     let crc = cellstate::model::checksum([&foreign[..]]);
     foreign.extend(crc.to_le_bytes());
-    assert_eq!(session.restore(&foreign).err(), Some(RestoreError::OtherModel));
+    assert_eq!(
+        session.restore(&foreign).err(),
+        Some(RestoreError::OtherModel)
+    );
     assert_eq!(session.digest(), before);
 }

@@ -70,7 +70,13 @@ impl<'a> Model<'a> {
 
     /// Bytes that [`Session::save`](crate::Session::save) writes: model id, cell and hidden states, CRC-32.
     pub fn saved_bytes(&self) -> usize {
-        let per_layer = |layer: &Layer| if let Layer::Lstm { units, .. } = layer { *units as usize * 6 } else { 0 };
+        let per_layer = |layer: &Layer| {
+            if let Layer::Lstm { units, .. } = layer {
+                *units as usize * 6
+            } else {
+                0
+            }
+        };
         8 + self.header.layers.iter().map(per_layer).sum::<usize>()
     }
 
@@ -87,11 +93,15 @@ impl<'a> Model<'a> {
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
         let (map, _) = self.words.as_chunks::<FEATURE_WORDS>();
-        map.iter().take(self.inputs()).map(|words| Feature::from_words(*words))
+        map.iter()
+            .take(self.inputs())
+            .map(|words| Feature::from_words(*words))
     }
 
     /// The words behind the input map: the layers' records, one layer after the other.
     pub(crate) fn records(&self) -> &'a [i32] {
-        self.words.get(self.inputs() * FEATURE_WORDS..).unwrap_or_default()
+        self.words
+            .get(self.inputs() * FEATURE_WORDS..)
+            .unwrap_or_default()
     }
 }

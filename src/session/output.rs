@@ -25,14 +25,36 @@ pub struct Output<'a> {
 impl<'a> Output<'a> {
     pub(super) fn new(model: &'a Model, words: &'a [i32], flipped: bool) -> Self {
         match model.header().layers.last() {
-            Some(&Layer::Dense { outputs, scale, activation, .. }) => {
-                let start = model.header().state_words() - model.header().layers.last().map_or(0, |l| l.state_words(true));
-                let raw = words.get(start..start + outputs as usize).unwrap_or_default();
-                Self { raw: Raw::Wide(raw), scale, softmax: activation == Activation::Softmax }
+            Some(&Layer::Dense {
+                outputs,
+                scale,
+                activation,
+                ..
+            }) => {
+                let start = model.header().state_words()
+                    - model
+                        .header()
+                        .layers
+                        .last()
+                        .map_or(0, |l| l.state_words(true));
+                let raw = words
+                    .get(start..start + outputs as usize)
+                    .unwrap_or_default();
+                Self {
+                    raw: Raw::Wide(raw),
+                    scale,
+                    softmax: activation == Activation::Softmax,
+                }
             }
             _ => {
-                let hidden = walk::lstm_states(model, words, flipped).last().map_or(&[][..], |(_, h)| h);
-                Self { raw: Raw::Narrow(hidden), scale: Q15_SCALE, softmax: false }
+                let hidden = walk::lstm_states(model, words, flipped)
+                    .last()
+                    .map_or(&[][..], |(_, h)| h);
+                Self {
+                    raw: Raw::Narrow(hidden),
+                    scale: Q15_SCALE,
+                    softmax: false,
+                }
             }
         }
     }
@@ -64,7 +86,9 @@ impl<'a> Output<'a> {
             Raw::Wide(v) => (v, &[]),
             Raw::Narrow(v) => (&[], v),
         };
-        wide.iter().copied().chain(narrow.iter().map(|&h| i32::from(h)))
+        wide.iter()
+            .copied()
+            .chain(narrow.iter().map(|&h| i32::from(h)))
     }
 
     /// The real value of one unit.
@@ -97,11 +121,18 @@ impl<'a> Output<'a> {
         let mut sum = 0.0;
         for (slot, v) in out.iter_mut().zip(self.iter()) {
             // The difference of two i32 in units of the scale; saturating, for a hostile model's outputs may span 2^32.
-            *slot = if self.softmax { F32Ext::exp(v.saturating_sub(top) as f32 * self.scale) } else { v as f32 * self.scale };
+            *slot = if self.softmax {
+                F32Ext::exp(v.saturating_sub(top) as f32 * self.scale)
+            } else {
+                v as f32 * self.scale
+            };
         }
         if self.softmax {
             for (k, v) in self.iter().enumerate() {
-                sum += out.get(k).copied().unwrap_or_else(|| F32Ext::exp(v.saturating_sub(top) as f32 * self.scale));
+                sum += out
+                    .get(k)
+                    .copied()
+                    .unwrap_or_else(|| F32Ext::exp(v.saturating_sub(top) as f32 * self.scale));
             }
             for slot in out.iter_mut().take(self.len()) {
                 *slot /= sum;

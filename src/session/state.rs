@@ -19,7 +19,12 @@ pub struct State<const N: usize> {
 impl<const N: usize> State<N> {
     /// All zeros.
     pub const fn new() -> Self {
-        const { assert!(N.is_multiple_of(4), "a state's size must be a multiple of 4 bytes") };
+        const {
+            assert!(
+                N.is_multiple_of(4),
+                "a state's size must be a multiple of 4 bytes"
+            )
+        };
         Self { bytes: [0; N] }
     }
 
@@ -46,7 +51,11 @@ pub struct StateTooSmall {
 
 impl fmt::Display for StateTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the model needs {} bytes of state and the buffer has {}", self.needed, self.got)
+        write!(
+            f,
+            "the model needs {} bytes of state and the buffer has {}",
+            self.needed, self.got
+        )
     }
 }
 

@@ -25,25 +25,60 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
     let mut x: &[[i16; COLUMNS]] = vectors(take(&mut state, packed_words(model.inputs())));
     for (k, (layer, inputs)) in model.header().layers().enumerate() {
         let record_words = layer.record_words(inputs);
-        let mine = records.split_off(..record_words * layer.records()).unwrap_or_default();
+        let mine = records
+            .split_off(..record_words * layer.records())
+            .unwrap_or_default();
         match layer {
-            Layer::Lstm { units, weights, cell_frac, z_shift } => {
+            Layer::Lstm {
+                units,
+                weights,
+                cell_frac,
+                z_shift,
+            } => {
                 let units = units as usize;
                 let w_words = inputs.div_ceil(COLUMNS) * weights.block_words();
-                let lstm = Lstm { records: mine, record_words, w_words, weights, cell_frac, z_shift };
+                let lstm = Lstm {
+                    records: mine,
+                    record_words,
+                    w_words,
+                    weights,
+                    cell_frac,
+                    z_shift,
+                };
                 let cell = take(&mut state, units);
-                let (first, second) = (take(&mut state, packed_words(units)), take(&mut state, packed_words(units)));
-                let (h, h_next) = if flipped { (second, first) } else { (first, second) };
+                let (first, second) = (
+                    take(&mut state, packed_words(units)),
+                    take(&mut state, packed_words(units)),
+                );
+                let (h, h_next) = if flipped {
+                    (second, first)
+                } else {
+                    (first, second)
+                };
                 lstm.step(x, vectors(h), cell, bytemuck::cast_slice_mut(h_next));
                 x = vectors(h_next);
             }
-            Layer::Dense { weights, activation, z_shift, .. } => {
-                let dense = Dense { records: mine, record_words, weights, activation, z_shift };
+            Layer::Dense {
+                weights,
+                activation,
+                z_shift,
+                ..
+            } => {
+                let dense = Dense {
+                    records: mine,
+                    record_words,
+                    weights,
+                    activation,
+                    z_shift,
+                };
                 let out = take(&mut state, layer.state_words(k == last));
                 if k == last {
                     dense.step_wide(x, out.as_chunks_mut().0);
                 } else {
-                    dense.step_narrow(x, bytemuck::cast_slice_mut::<i32, i16>(out).as_chunks_mut().0);
+                    dense.step_narrow(
+                        x,
+                        bytemuck::cast_slice_mut::<i32, i16>(out).as_chunks_mut().0,
+                    );
                     x = vectors(out);
                 }
             }
@@ -53,7 +88,11 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
 
 /// A layer's fractional bits of the cell state, if it is an LSTM.
 pub(super) fn cell_frac(layer: &Layer) -> Option<u8> {
-    if let Layer::Lstm { cell_frac, .. } = layer { Some(*cell_frac) } else { None }
+    if let Layer::Lstm { cell_frac, .. } = layer {
+        Some(*cell_frac)
+    } else {
+        None
+    }
 }
 
 /// Cell and current hidden state of each LSTM layer, without padding.
@@ -64,8 +103,12 @@ pub(super) fn lstm_states<'s>(
 ) -> impl Iterator<Item = (&'s [i32], &'s [i16])> {
     lstm_ranges(model).map(move |(start, units)| {
         let h = start + units + if flipped { packed_words(units) } else { 0 };
-        let hidden = bytemuck::cast_slice(words.get(h..h + packed_words(units)).unwrap_or_default());
-        (words.get(start..start + units).unwrap_or_default(), hidden.get(..units).unwrap_or_default())
+        let hidden =
+            bytemuck::cast_slice(words.get(h..h + packed_words(units)).unwrap_or_default());
+        (
+            words.get(start..start + units).unwrap_or_default(),
+            hidden.get(..units).unwrap_or_default(),
+        )
     })
 }
 

@@ -1,4 +1,21 @@
-//! Converts.
+//! Converts trained float networks to cellstate blobs, and measures them against the float original.
+//!
+//! Data flows one way:
+//! * [`import`]: model files to the intermediate representation, [`cellstate_reference::Network`];
+//! * [`data`]: calibration and test sequences;
+//! * [`quantize`]: the network to integers;
+//! * [`emit`]: the integers to a blob and to Rust source;
+//! * [`convert()`] does all four, and [`eval`] compares the result with the float network.
+
 #![forbid(unsafe_code)]
+
+pub mod convert;
+pub mod data;
 pub mod emit;
+pub mod error;
+pub mod eval;
+pub mod import;
 pub mod quantize;
+
+pub use convert::{Converted, convert};
+pub use error::{Error, Result};

@@ -1,1 +1,17 @@
-fn main() {}
+//! `cellstate`: trained float LSTM networks to integer blobs for microcontrollers, and their accuracy and cost.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("error: {sentence}");
+            ExitCode::from(2)
+        }
+    }
+}

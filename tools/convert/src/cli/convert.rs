@@ -1,0 +1,100 @@
+//! `cellstate convert`.
+
+use super::{DataOptions, Done, MapOption, files};
+use cellstate::Model;
+use cellstate::model::header::Weights;
+use cellstate_convert::{emit, import};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// 8-bit weights.
+    W8,
+    /// 16-bit weights.
+    W16,
+}
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The trained model: Keras 3 `.keras` or PyTorch `.safetensors`.
+    model: PathBuf,
+    /// Representative data: .npy, .npz or .csv, as the device will see it.
+    #[arg(long, value_name = "DATA")]
+    calibrate: PathBuf,
+    /// The blob to write.
+    #[arg(short, long, value_name = "OUT.cell")]
+    output: PathBuf,
+    /// Format of the weights.
+    #[arg(long, value_enum, default_value = "w8")]
+    weights: Format,
+    /// Also write Rust source with the model's constants and a static, aligned copy of the blob.
+    #[arg(long, value_name = "OUT.rs")]
+    rust: Option<PathBuf>,
+    #[command(flatten)]
+    map: MapOption,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+pub(super) fn run(a: &Arguments) -> Done {
+    let network = import::load(&a.model, a.map.map.as_deref()).map_err(|e| e.to_string())?;
+    let data = files::sequences(&a.calibrate, network.inputs(), network.layers[0].name())?;
+    let weights = match a.weights {
+        Format::W8 => Weights::W8,
+        Format::W16 => Weights::W16,
+    };
+    let source = a.model.file_name().unwrap_or_default().to_string_lossy();
+    let bar = files::progress("calibrating", data.sequences.len());
+    let converted =
+        cellstate_convert::convert(&network, &data, a.data.units(), weights, &source, || {
+            bar.inc(1)
+        });
+    bar.finish_and_clear();
+    let converted = converted.map_err(|e| {
+        format!(
+            "{}: layer \"{}\": {}; try --weights w16",
+            a.model.display(),
+            e.layer,
+            e.cause
+        )
+    })?;
+    let words = files::aligned(&converted.blob);
+    // What the device will check, checked before anything is written.
+    let model =
+        Model::parse(&bytemuck::cast_slice(&words)[..converted.blob.len()]).map_err(|e| {
+            format!(
+                "{}: the network's integers do not load: {e}; please report this",
+                a.model.display()
+            )
+        })?;
+    let source = a.rust.as_ref().map(|rust| {
+        (
+            rust,
+            emit::rust::source(&model, converted.blob.len(), &relative(rust, &a.output)),
+        )
+    });
+    files::write(&a.output, &converted.blob)?;
+    if let Some((rust, source)) = source {
+        files::write(rust, source.as_bytes())?;
+    }
+    println!(
+        "{}: {} bytes of flash, {} bytes of state, calibrated on {} steps",
+        a.output.display(),
+        converted.blob.len(),
+        model.state_bytes(),
+        converted.steps
+    );
+    Ok(())
+}
+
+/// The blob's path as seen from the Rust source's folder.
+fn relative(rust: &Path, blob: &Path) -> String {
+    let absolute = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_owned());
+    let (rust, blob) = (absolute(rust), absolute(blob));
+    let folder = rust.parent().unwrap_or(Path::new("/"));
+    pathdiff::diff_paths(&blob, folder)
+        .unwrap_or(blob)
+        .to_string_lossy()
+        .replace('\\', "/")
+}

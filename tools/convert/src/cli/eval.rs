@@ -1,0 +1,79 @@
+//! `cellstate eval`.
+
+use super::{DataOptions, Done, MapOption, Per, files};
+use cellstate_convert::eval::{Report, Score, compare};
+use cellstate_convert::import;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The blob.
+    blob: PathBuf,
+    /// The float model that it was made from.
+    #[arg(long, value_name = "MODEL")]
+    reference: PathBuf,
+    /// Test data: .npy, .npz or .csv, with labels for the accuracy.
+    #[arg(long)]
+    data: PathBuf,
+    /// Which steps are scored against the label.
+    #[arg(long, value_enum, default_value = "sequence")]
+    per: Per,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    map: MapOption,
+    #[command(flatten)]
+    units: DataOptions,
+}
+
+pub(super) fn run(a: &Arguments) -> Done {
+    let blob = files::Blob::read(&a.blob)?;
+    let model = blob.model()?;
+    let network = import::load(&a.reference, a.map.map.as_deref()).map_err(|e| e.to_string())?;
+    let data = files::sequences(&a.data, network.inputs(), network.layers[0].name())?;
+    let score = match a.per {
+        Per::Sequence => Score::Sequence,
+        Per::Step => Score::Step,
+    };
+    let bar = files::progress("comparing", data.sequences.len());
+    let report = compare(&model, &network, &data, a.units.units(), score, || {
+        bar.inc(1)
+    });
+    bar.finish_and_clear();
+    let report = report.map_err(|e| {
+        format!(
+            "{}: {e}; give the model that this blob was made from",
+            a.blob.display()
+        )
+    })?;
+    if a.json {
+        println!("{:#}", report.json());
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+fn print(report: &Report) {
+    println!("{} steps", report.steps);
+    if let (Some(float), Some(int)) = (report.accuracy_float(), report.accuracy_int()) {
+        println!(
+            "accuracy: float {float:.4}, integer {int:.4}; alike on {} of {}",
+            report.agree, report.scored
+        );
+    }
+    for (name, e) in &report.hidden {
+        println!(
+            "{name}: hidden state SNR {:.1} dB, RMS error {:.6}, max error {:.6}",
+            e.snr_db(),
+            e.rms(),
+            e.max()
+        );
+    }
+    println!(
+        "saturated: {} input values, {} cell states",
+        report.saturations.inputs, report.saturations.cells
+    );
+}

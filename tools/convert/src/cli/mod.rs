@@ -1,0 +1,83 @@
+//! The command line: one file a subcommand.
+
+mod convert;
+mod eval;
+mod files;
+mod inspect;
+mod run;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A failure is one sentence on standard error and exit code 2.
+type Done = Result<(), String>;
+
+/// Trained float LSTM networks to integer blobs for microcontrollers, and their accuracy and cost.
+#[derive(Parser)]
+#[command(name = "cellstate", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Quantize a trained model into a blob.
+    ///
+    /// Example: cellstate convert watch.safetensors --map model.toml --calibrate calibration.npz --raw -o watch.cell --rust watch.rs
+    Convert(convert::Arguments),
+    /// Show a blob's layers, formats, bytes of flash and state, and origin.
+    Inspect(inspect::Arguments),
+    /// Compare a blob with its float original, step by step.
+    ///
+    /// With --json one object: `accuracy_float`, `accuracy_int` (null without labels), `snr_db`, `rms_error` and `max_abs_error`
+    /// of the hidden states, `saturations` (with `saturated_inputs` and `saturated_cells`), `steps`, and `layers` with the
+    /// errors of each.
+    Eval(eval::Arguments),
+    /// Run a blob over data and print its scores.
+    Run(run::Arguments),
+}
+
+/// How the samples of a data file are to be read.
+#[derive(Args)]
+struct DataOptions {
+    /// The data holds raw sensor counts: the [input] map of model.toml applies.
+    #[arg(long)]
+    raw: bool,
+}
+
+impl DataOptions {
+    fn units(&self) -> cellstate_convert::eval::Units {
+        if self.raw {
+            cellstate_convert::eval::Units::Counts
+        } else {
+            cellstate_convert::eval::Units::Model
+        }
+    }
+}
+
+/// A trained model and its map.
+#[derive(Args)]
+struct MapOption {
+    /// model.toml: order and activations of layers where the model file cannot tell, labels, and the input map.
+    #[arg(long, value_name = "model.toml")]
+    map: Option<PathBuf>,
+}
+
+/// Each sequence's last step, or every step.
+#[derive(Clone, Copy, ValueEnum)]
+enum Per {
+    /// The last step of each sequence.
+    Sequence,
+    /// Every step.
+    Step,
+}
+
+pub(crate) fn run() -> Done {
+    match Cli::parse().command {
+        Command::Convert(a) => convert::run(&a),
+        Command::Inspect(a) => inspect::run(&a),
+        Command::Eval(a) => eval::run(&a),
+        Command::Run(a) => run::run(&a),
+    }
+}

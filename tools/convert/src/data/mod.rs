@@ -1,0 +1,190 @@
+//! Calibration and test data: several sequences of different length, with labels where the file has them.
+
+mod csv;
+pub mod npy;
+mod npz;
+
+pub use npz::read_array;
+
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// Where a label stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// There is none.
+    None,
+    /// One for the sequence.
+    Sequence(i64),
+    /// One a step.
+    Steps(Vec<i64>),
+}
+
+/// One sequence of samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    features: usize,
+    samples: Vec<f64>,
+    labels: Labels,
+}
+
+impl Sequence {
+    /// Number of steps.
+    pub fn len(&self) -> usize {
+        self.samples.len() / self.features
+    }
+
+    /// Whether there are no steps; never so for loaded data.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The samples, one a step.
+    pub fn steps(&self) -> impl Iterator<Item = &[f64]> {
+        self.samples.chunks_exact(self.features)
+    }
+
+    /// The sample of step `t`.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn step(&self, t: usize) -> &[f64] {
+        &self.samples[t * self.features..][..self.features]
+    }
+
+    /// The label that holds at step `t`.
+    pub fn label(&self, t: usize) -> Option<i64> {
+        match &self.labels {
+            Labels::None => None,
+            Labels::Sequence(label) => Some(*label),
+            Labels::Steps(labels) => labels.get(t).copied(),
+        }
+    }
+}
+
+/// A data file's content: at least one sequence of at least one step, all values finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequences {
+    /// Number of features of every sample.
+    pub features: usize,
+    /// The sequences, in the file's order.
+    pub sequences: Vec<Sequence>,
+}
+
+/// Reads data by its extension: `.npy`, `.npz` or `.csv`.
+///
+/// * `.npy`: (steps, features) is one sequence, (sequences, steps, features) several of one length, (steps) one feature.
+/// * `.npz`: an array `x` or `X` as above, or (all steps, features) beside `lengths`; `y`, one label a sequence or a step.
+/// * `.csv`: a header line; a column `sequence`, whose change begins a new sequence; a column `label`; the rest are features.
+///
+/// # Errors
+/// A missing or damaged file, another format, no data, a shape that does not add up, a NaN or infinity.
+pub fn load(path: &Path) -> Result<Sequences> {
+    let data = match path.extension().and_then(|e| e.to_str()) {
+        Some("npy") => split(
+            path,
+            npy::parse(path, &crate::error::read(path)?)?,
+            None,
+            None,
+        )?,
+        Some("npz") => npz::load(path)?,
+        Some("csv") => csv::load(path)?,
+        _ => {
+            return Err(Error::new(
+                path,
+                "unknown kind of data",
+                "give a .npy, .npz or .csv file",
+            ));
+        }
+    };
+    for (s, sequence) in data.sequences.iter().enumerate() {
+        if let Some(k) = sequence.samples.iter().position(|v| !v.is_finite()) {
+            let place = format!(
+                "sequence {s}, step {}, feature {}",
+                k / data.features,
+                k % data.features
+            );
+            let cause = format!("the value is {}", sequence.samples[k]);
+            return Err(Error::new(path, cause, "remove or repair this sample").at(place));
+        }
+    }
+    Ok(data)
+}
+
+/// Cuts an array into sequences.
+fn split(
+    path: &Path,
+    x: npy::Array,
+    lengths: Option<npy::Array>,
+    y: Option<npy::Array>,
+) -> Result<Sequences> {
+    let shape = |remedy: &str| {
+        Error::new(
+            path,
+            format!("the samples have shape {:?}", x.shape),
+            remedy,
+        )
+    };
+    let (rows, features, fixed) = match x.shape[..] {
+        [steps] => (steps, 1, None),
+        [steps, features] => (steps, features, None),
+        [count, steps, features] => (count * steps, features, Some((count, steps))),
+        _ => {
+            return Err(shape(
+                "give (steps, features) or (sequences, steps, features)",
+            ));
+        }
+    };
+    if rows == 0 || features == 0 {
+        return Err(shape("give at least one sample"));
+    }
+    let lengths: Vec<usize> = match (lengths, fixed) {
+        (Some(l), None) => l.data.iter().map(|&v| v as usize).collect(),
+        (None, Some((count, steps))) => vec![steps; count],
+        (None, None) => vec![rows],
+        (Some(_), Some(_)) => {
+            return Err(shape("with an array of lengths give (all steps, features)"));
+        }
+    };
+    if lengths.iter().try_fold(0usize, |a, &l| a.checked_add(l)) != Some(rows)
+        || lengths.contains(&0)
+    {
+        let cause = format!("the lengths do not add up to its {rows} samples, or one is zero");
+        return Err(Error::new(
+            path,
+            cause,
+            "make every length positive and their sum the number of rows",
+        )
+        .at("lengths"));
+    }
+    let y: Option<Vec<i64>> = y.map(|y| y.data.iter().map(|&v| v as i64).collect());
+    if let Some(y) = &y {
+        if y.len() != lengths.len() && y.len() != rows {
+            let cause = format!(
+                "{} labels for {} sequences of {rows} steps",
+                y.len(),
+                lengths.len()
+            );
+            return Err(Error::new(path, cause, "give one label a sequence or one a step").at("y"));
+        }
+    }
+    let mut start = 0;
+    let sequences = lengths.iter().enumerate().map(|(k, &len)| {
+        let labels = match &y {
+            None => Labels::None,
+            Some(y) if y.len() == lengths.len() => Labels::Sequence(y[k]),
+            Some(y) => Labels::Steps(y[start..start + len].to_vec()),
+        };
+        let samples = x.data[start * features..(start + len) * features].to_vec();
+        start += len;
+        Sequence {
+            features,
+            samples,
+            labels,
+        }
+    });
+    Ok(Sequences {
+        features,
+        sequences: sequences.collect(),
+    })
+}

@@ -1,0 +1,274 @@
+//! The integer model beside the float network, step by step on the same samples.
+
+use crate::data::Sequences;
+use cellstate::{Model, Session, State};
+use cellstate_reference::{Evaluator, Network};
+
+/// The largest state that the host gives a model, in bytes.
+const STATE_BYTES: usize = 1 << 20;
+
+/// What the samples in a data file are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Units {
+    /// Raw sensor counts, which the input map of `model.toml` turns into model units.
+    Counts,
+    /// The units that the model was trained on.
+    Model,
+}
+
+impl Units {
+    /// A sample in model units.
+    pub fn to_model(self, network: &Network, sample: &[f64]) -> Vec<f64> {
+        match self {
+            Units::Counts => network.input.apply(sample),
+            Units::Model => sample.to_vec(),
+        }
+    }
+}
+
+/// Which steps are scored against the label of their sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Score {
+    /// The last of each sequence.
+    Sequence,
+    /// Every one.
+    Step,
+}
+
+/// One LSTM layer's hidden state against float.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HiddenError {
+    signal: f64,
+    noise: f64,
+    max: f64,
+    count: u64,
+}
+
+impl HiddenError {
+    fn observe(&mut self, float: f64, integer: f64) {
+        let e = integer - float;
+        self.signal += float * float;
+        self.noise += e * e;
+        self.max = self.max.max(e.abs());
+        self.count += 1;
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.signal += other.signal;
+        self.noise += other.noise;
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+    }
+
+    /// Signal-to-noise ratio in dB.
+    pub fn snr_db(&self) -> f64 {
+        10.0 * (self.signal / self.noise).log10()
+    }
+
+    /// Root of the mean square error.
+    pub fn rms(&self) -> f64 {
+        (self.noise / self.count.max(1) as f64).sqrt()
+    }
+
+    /// The largest error.
+    pub fn max(&self) -> f64 {
+        self.max
+    }
+}
+
+/// Values that hit the end of their range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Saturations {
+    /// Input values beyond the calibrated range with its headroom.
+    pub inputs: u64,
+    /// Cell states at the end of 32 bits.
+    pub cells: u64,
+}
+
+/// The comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Steps compared.
+    pub steps: u64,
+    /// Scored steps, and how many of them each side got right.
+    pub scored: u64,
+    /// Right by the float network.
+    pub right_float: u64,
+    /// Right by the integer model.
+    pub right_int: u64,
+    /// Scored steps on which both sides decided alike.
+    pub agree: u64,
+    /// Each LSTM layer with its name.
+    pub hidden: Vec<(String, HiddenError)>,
+    /// Values at the end of their range.
+    pub saturations: Saturations,
+}
+
+impl Report {
+    /// All LSTM layers together.
+    pub fn all_hidden(&self) -> HiddenError {
+        let mut all = HiddenError::default();
+        self.hidden.iter().for_each(|(_, e)| all.add(e));
+        all
+    }
+
+    /// Share of scored steps that the float network got right; none without labels.
+    pub fn accuracy_float(&self) -> Option<f64> {
+        (self.scored > 0).then(|| self.right_float as f64 / self.scored as f64)
+    }
+
+    /// Share of scored steps that the integer model got right; none without labels.
+    pub fn accuracy_int(&self) -> Option<f64> {
+        (self.scored > 0).then(|| self.right_int as f64 / self.scored as f64)
+    }
+
+    /// The documented JSON object: see `cellstate eval --help`.
+    pub fn json(&self) -> serde_json::Value {
+        let all = self.all_hidden();
+        let layers = self.hidden.iter().map(|(name, e)| {
+            serde_json::json!({ "layer": name, "snr_db": e.snr_db(), "rms_error": e.rms(), "max_abs_error": e.max() })
+        });
+        serde_json::json!({
+            "accuracy_float": self.accuracy_float(),
+            "accuracy_int": self.accuracy_int(),
+            "snr_db": all.snr_db(),
+            "rms_error": all.rms(),
+            "max_abs_error": all.max(),
+            "saturations": self.saturations.inputs + self.saturations.cells,
+            "saturated_inputs": self.saturations.inputs,
+            "saturated_cells": self.saturations.cells,
+            "steps": self.steps,
+            "layers": layers.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A session on the heap of the host, stepped by samples in either unit.
+///
+/// `visit` receives the session and the index of the step within its sequence. A sequence begins with a reset.
+///
+/// # Errors
+/// A sentence if the model's state is larger than a megabyte or a sample has the wrong width.
+pub fn run(
+    model: &Model,
+    data: &Sequences,
+    units: Units,
+    mut visit: impl FnMut(&Session, usize, usize),
+) -> Result<(), String> {
+    let mut state = Box::new(State::<STATE_BYTES>::new());
+    let mut session = Session::new(model, &mut state).map_err(|e| e.to_string())?;
+    for (s, sequence) in data.sequences.iter().enumerate() {
+        session.reset();
+        for (t, sample) in sequence.steps().enumerate() {
+            let done = match units {
+                // Counts beyond 16 bits saturate as the sensor would.
+                Units::Counts => session
+                    .step_i16(&sample.iter().map(|&v| v.round() as i16).collect::<Vec<_>>())
+                    .err(),
+                Units::Model => session
+                    .step_f32(&sample.iter().map(|&v| v as f32).collect::<Vec<_>>())
+                    .err(),
+            };
+            if let Some(e) = done {
+                return Err(format!("sequence {s}, step {t}: {e}"));
+            }
+            visit(&session, s, t);
+        }
+    }
+    Ok(())
+}
+
+/// Compares a blob with the network that it was made from.
+///
+/// # Errors
+/// A sentence if the two have other shapes, or the data has another number of features.
+pub fn compare(
+    model: &Model,
+    network: &Network,
+    data: &Sequences,
+    units: Units,
+    score: Score,
+    mut progress: impl FnMut(),
+) -> Result<Report, String> {
+    let widths = |l: &cellstate_reference::Layer| l.outputs();
+    let same = network.layers.iter().map(widths).eq(model
+        .header()
+        .layers
+        .iter()
+        .map(cellstate::model::header::Layer::width));
+    if !same || network.inputs() != model.inputs() {
+        return Err("the blob and the reference model have different layers".to_owned());
+    }
+    let names = network
+        .layers
+        .iter()
+        .enumerate()
+        .filter(|(_, l)| matches!(l, cellstate_reference::Layer::Lstm(_)));
+    let lstms: Vec<usize> = names.clone().map(|(k, _)| k).collect();
+    let mut report = Report {
+        hidden: names
+            .map(|(_, l)| (l.name().to_owned(), HiddenError::default()))
+            .collect(),
+        ..Report::default()
+    };
+    let mut float = Evaluator::new(network);
+    let features: Vec<_> = model.features().collect();
+    run(model, data, units, |session, s, t| {
+        if t == 0 {
+            float.reset();
+            progress();
+        }
+        let sequence = &data.sequences[s];
+        let x = units.to_model(network, sequence.step(t));
+        let beyond = |(x, f): (&f64, &cellstate::layer::input::Feature)| {
+            ((x - f64::from(f.centre)) * f64::from(f.gain)).abs() > 32767.5
+        };
+        report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
+        let scores = float.step(&x).to_vec();
+        for (&k, (_, error)) in lstms.iter().zip(&mut report.hidden) {
+            let hidden = session.hidden(k).unwrap_or_default();
+            for (f, i) in float.layers()[k].output.iter().zip(hidden) {
+                error.observe(*f, i.to_num());
+            }
+            let cell = session.cell(k).map_or(&[][..], |c| c.raw);
+            report.saturations.cells += cell
+                .iter()
+                .filter(|&&c| c == i32::MAX || c == i32::MIN)
+                .count() as u64;
+        }
+        report.steps += 1;
+        if score == Score::Sequence && t + 1 != sequence.len() {
+            return;
+        }
+        if let Some(label) = sequence.label(t) {
+            let (f, i) = (decide_float(&scores), decide_int(session));
+            report.scored += 1;
+            report.right_float += u64::from(f == label);
+            report.right_int += u64::from(i == label);
+            report.agree += u64::from(f == i);
+        }
+    })?;
+    Ok(report)
+}
+
+/// The class: the largest score, or for a single output whether it is above one half.
+fn decide_float(scores: &[f64]) -> i64 {
+    if let [one] = scores {
+        return i64::from(*one > 0.5);
+    }
+    let best =
+        scores.iter().enumerate().fold(
+            (0, f64::NEG_INFINITY),
+            |b, (k, &v)| if v > b.1 { (k, v) } else { b },
+        );
+    best.0 as i64
+}
+
+fn decide_int(session: &Session) -> i64 {
+    let output = session.output();
+    if output.len() == 1 {
+        i64::from(output.value(0).unwrap_or(0.0) > 0.5)
+    } else {
+        output.argmax() as i64
+    }
+}
