@@ -4,7 +4,7 @@ use super::header::{
     Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights,
 };
 use super::{LoadError, Model};
-use crate::kernel::{ROWS, W16_SHIFT};
+use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
 use crate::layer::input::Feature;
 use crate::layer::lstm::CELL_FRAC;
 use crate::numeric::rounding::mul_high;
@@ -155,7 +155,8 @@ fn names(header: &Header) -> Result<(), LoadError> {
         (header.labels, outputs),
         (header.features, header.inputs as usize),
     ] {
-        if !text.is_empty() && text.lines().count() != count {
+        let lines = text.bytes().filter(|&b| b == b'\n').count() + 1;
+        if !text.is_empty() && lines != count {
             return Err(LoadError::Names);
         }
     }
@@ -260,23 +261,20 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
 
 /// The largest magnitude that each row's accumulator can reach on any input.
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
-    let mut sums = [0u64; ROWS];
     match weights {
-        Weights::W8 => {
-            for block in bytemuck::cast_slice::<i32, [[i8; 4]; ROWS]>(blocks) {
-                for (sum, row) in sums.iter_mut().zip(block) {
-                    *sum += row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
-                }
-            }
-            sums.map(|s| s * X_MAX)
-        }
-        Weights::W16 => {
-            for block in bytemuck::cast_slice::<i32, [[i16; 4]; ROWS]>(blocks) {
-                for (sum, row) in sums.iter_mut().zip(block) {
-                    *sum += row.iter().map(|w| u64::from(w.unsigned_abs())).sum::<u64>();
-                }
-            }
-            sums.map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT)
+        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| w.unsigned_abs().into()).map(|s| s * X_MAX),
+        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| w.unsigned_abs().into())
+            .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
+    }
+}
+
+/// The sum of magnitudes of each of a record's rows.
+fn magnitudes<T: Copy>(weights: &[T], magnitude: impl Fn(T) -> u64) -> [u64; ROWS] {
+    let mut sums = [0; ROWS];
+    for block in weights.as_chunks::<COLUMNS>().0.as_chunks::<ROWS>().0 {
+        for (sum, row) in sums.iter_mut().zip(block) {
+            *sum += row.iter().map(|&w| magnitude(w)).sum::<u64>();
         }
     }
+    sums
 }

@@ -82,12 +82,12 @@ impl<'a> Model<'a> {
 
     /// The name of output `k`.
     pub fn label(&self, k: usize) -> Option<&'a str> {
-        self.header.labels.lines().nth(k)
+        line(self.header.labels, k)
     }
 
     /// The name of input feature `k`.
     pub fn feature_name(&self, k: usize) -> Option<&'a str> {
-        self.header.features.lines().nth(k)
+        line(self.header.features, k)
     }
 
     /// The input map, feature by feature.
@@ -104,4 +104,10 @@ impl<'a> Model<'a> {
             .get(self.inputs() * FEATURE_WORDS..)
             .unwrap_or_default()
     }
+}
+
+/// Line `k` of a text whose lines end in `\n`. By bytes: `str::lines` brings in panics that firmware need not carry.
+fn line(text: &str, k: usize) -> Option<&str> {
+    let line = text.as_bytes().split(|&b| b == b'\n').nth(k)?;
+    core::str::from_utf8(line).ok().filter(|line| !line.is_empty())
 }

@@ -1,0 +1,48 @@
+//! cellstate on an emulated Cortex-M4F: raw samples in over the UART, predictions and state digests out.
+//!
+//! This file is wiring only. What is served is `cellstate-app`; the model is what `build.rs` found.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod systick;
+mod uart;
+
+use cellstate::{Model, Session, State};
+use cellstate_app::server::serve;
+use core::fmt::Write;
+use cortex_m_rt::entry;
+use cortex_m_semihosting::debug;
+
+#[allow(dead_code, reason = "firmware need not use every constant of a model")]
+mod model {
+    include!(env!("CELLSTATE_MODEL_RS"));
+}
+
+#[entry]
+fn main() -> ! {
+    let mut port = uart::Uart::new();
+    let mut counter = systick::SysTick::start();
+    let mut state = State::<{ model::STATE_BYTES }>::new();
+    let Ok(model) = Model::parse(&model::BLOB.0) else { fail("the model on board does not load") };
+    let Ok(mut session) = Session::new(&model, &mut state) else { fail("the state is too small") };
+    if serve(&mut port, &mut session, &mut counter).is_err() {
+        fail("the serial port failed")
+    }
+    fail("the serial port closed")
+}
+
+/// Says why on the serial port, as text after a zero byte, and ends the emulator.
+fn fail(why: &str) -> ! {
+    let mut port = uart::Uart::new();
+    let _ = write!(port, "\0fatal: {why}\0");
+    loop {
+        debug::exit(debug::EXIT_FAILURE);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    fail("panic")
+}
