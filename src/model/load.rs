@@ -262,9 +262,14 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
 /// The largest magnitude that each row's accumulator can reach on any input.
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
     match weights {
-        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| w.unsigned_abs().into()).map(|s| s * X_MAX),
-        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| w.unsigned_abs().into())
-            .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
+        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| {
+            w.unsigned_abs().into()
+        })
+        .map(|s| s * X_MAX),
+        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| {
+            w.unsigned_abs().into()
+        })
+        .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
     }
 }
 

@@ -109,5 +109,7 @@ impl<'a> Model<'a> {
 /// Line `k` of a text whose lines end in `\n`. By bytes: `str::lines` brings in panics that firmware need not carry.
 fn line(text: &str, k: usize) -> Option<&str> {
     let line = text.as_bytes().split(|&b| b == b'\n').nth(k)?;
-    core::str::from_utf8(line).ok().filter(|line| !line.is_empty())
+    core::str::from_utf8(line)
+        .ok()
+        .filter(|line| !line.is_empty())
 }

@@ -36,7 +36,12 @@ pub fn answer(request: Request, session: &mut Session, counter: &mut impl Counte
             // Room was checked above; `collect` would bring in a panic.
             let mut outputs = heapless::Vec::new();
             output.iter().all(|v| outputs.push(v).is_ok());
-            Response::Prediction { argmax, outputs, digest: session.digest(), ticks: counter.between(start, end) }
+            Response::Prediction {
+                argmax,
+                outputs,
+                digest: session.digest(),
+                ticks: counter.between(start, end),
+            }
         }
     }
 }
@@ -58,7 +63,9 @@ pub fn serve<P: Read + Write>(
             return Ok(());
         }
         let [byte] = byte;
-        let Some(request) = receiver.push(byte) else { continue };
+        let Some(request) = receiver.push(byte) else {
+            continue;
+        };
         let response = match request {
             Ok(request) => answer(request, session, counter),
             Err(e) => Response::Rejected(Reason::Frame(e)),

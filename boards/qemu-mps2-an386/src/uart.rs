@@ -45,7 +45,9 @@ impl ErrorType for Uart {
 
 impl Read for Uart {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Infallible> {
-        let Some(slot) = buf.first_mut() else { return Ok(0) };
+        let Some(slot) = buf.first_mut() else {
+            return Ok(0);
+        };
         while Self::read(self, STATE) & RX_FULL == 0 {}
         *slot = Self::read(self, DATA) as u8;
         Ok(1)

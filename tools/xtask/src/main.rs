@@ -1,2 +1,49 @@
-//! Project tasks.
-fn main() {}
+//! The project's commands, each with all of its set-up: `cargo xtask demo` and `cargo xtask test`.
+
+#![forbid(unsafe_code)]
+
+mod demo;
+mod emulator;
+mod firmware;
+mod packages;
+mod stream;
+mod test;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Convert the watch model, stream real data through it on the host and on the emulated board, and compare.
+    Demo {
+        /// On the host alone, where no emulator can be had.
+        #[arg(long)]
+        host: bool,
+    },
+    /// Format, clippy, documentation, all host tests, and the emulated board.
+    Test,
+}
+
+fn main() -> anyhow::Result<()> {
+    // Every path below is relative to the root.
+    std::env::set_current_dir(root())?;
+    match Cli::parse().command {
+        Command::Demo { host } => demo::run(host),
+        Command::Test => test::run(),
+    }
+}
+
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors()
+        .nth(2)
+        .map_or_else(|| here.clone(), PathBuf::from)
+}

@@ -1,0 +1,67 @@
+//! Builds a board's firmware and reads its ELF.
+
+use crate::packages::run;
+use crate::toolchain::Toolchain;
+use anyhow::{Context, Result, ensure};
+use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The emulated Cortex-M4F board.
+pub(crate) const BOARD: &str = "qemu-mps2-an386";
+const TARGET: &str = "thumbv7em-none-eabihf";
+
+/// Builds the emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
+pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
+    let toolchain = Toolchain::for_target(TARGET)?;
+    let target_dir = std::path::absolute("target/boards")?;
+    let mut cargo = Command::new("cargo");
+    toolchain.apply(&mut cargo);
+    cargo.current_dir(Path::new("boards").join(BOARD));
+    cargo
+        .env("CARGO_TARGET_DIR", &target_dir)
+        .env("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?);
+    cargo.env("RUSTFLAGS", "-Dwarnings");
+    run(cargo.args(["build", "--release", "--locked", "--target", TARGET]))?;
+    let elf = target_dir.join(TARGET).join("release").join(BOARD);
+    ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
+    Ok(elf)
+}
+
+/// Bytes of flash and of static RAM.
+pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
+    let bytes = std::fs::read(elf)?;
+    let file = object::File::parse(&*bytes).context("not an ELF")?;
+    let (mut flash, mut ram) = (0, 0);
+    for section in file.sections() {
+        let SectionFlags::Elf { sh_flags } = section.flags() else {
+            continue;
+        };
+        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
+            continue;
+        }
+        let writable = sh_flags & u64::from(elf::SHF_WRITE) != 0;
+        let zeroed = section.kind() == object::SectionKind::UninitializedData;
+        flash += if zeroed { 0 } else { section.size() };
+        ram += if writable { section.size() } else { 0 };
+    }
+    Ok((flash, ram))
+}
+
+/// Symbols of the panic machinery that the firmware carries.
+pub(crate) fn panic_symbols(elf: &Path) -> Result<Vec<String>> {
+    let bytes = std::fs::read(elf)?;
+    let file = object::File::parse(&*bytes).context("not an ELF")?;
+    let names = file
+        .symbols()
+        .filter_map(|s| Some(format!("{:#}", rustc_demangle::demangle(s.name().ok()?))));
+    let names: Vec<String> = names.collect();
+    ensure!(
+        names.iter().any(|n| n.contains("serve") || n == "main"),
+        "the ELF has no symbols to look at"
+    );
+    Ok(names
+        .into_iter()
+        .filter(|n| n.contains("core::panicking"))
+        .collect())
+}

@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything that must hold, in one command.
+
+use crate::{demo, emulator, firmware};
+use anyhow::{Result, bail, ensure};
+use cellstate::Model;
+use cellstate_convert::data;
+use std::path::Path;
+use std::process::Command;
+
+/// Crates outside the host workspace.
+const OUTSIDE: [&str; 1] = ["boards/qemu-mps2-an386"];
+/// Steps that the board must have taken for the comparison to count.
+const BOARD_STEPS: u64 = 5000;
+
+/// Runs every stage and ends with a count of them.
+pub(crate) fn run() -> Result<()> {
+    let mut stages = Stages::default();
+    stages.cargo("format", ".", &["fmt", "--all", "--check"]);
+    for outside in OUTSIDE {
+        stages.cargo("format", outside, &["fmt", "--check"]);
+    }
+    let deny = ["--", "-D", "warnings"];
+    stages.cargo(
+        "clippy",
+        ".",
+        &[
+            &["clippy", "--workspace", "--all-targets", "--locked"],
+            &deny[..],
+        ]
+        .concat(),
+    );
+    stages.cargo(
+        "clippy",
+        ".",
+        &[
+            &[
+                "clippy",
+                "-p",
+                "cellstate",
+                "--features",
+                "defmt",
+                "--locked",
+            ],
+            &deny[..],
+        ]
+        .concat(),
+    );
+    stages.cargo(
+        "documentation",
+        ".",
+        &["doc", "--workspace", "--no-deps", "--locked"],
+    );
+    stages.cargo("host tests", ".", &["test", "--workspace", "--locked"]);
+    let board = match emulator::ensure() {
+        Ok(()) => board(),
+        Err(e) if std::env::var_os("CI").is_some() => Err(e),
+        Err(e) => {
+            eprintln!("\n*** SKIPPED: the emulated board was not tested: {e} ***\n");
+            stages.skipped += 1;
+            Ok(())
+        }
+    };
+    stages.count("emulated board", board);
+    println!(
+        "{} passed, {} failed, {} skipped",
+        stages.passed, stages.failed, stages.skipped
+    );
+    if stages.failed > 0 {
+        bail!("{} stages failed", stages.failed);
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Stages {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Stages {
+    fn cargo(&mut self, name: &str, folder: &str, arguments: &[&str]) {
+        println!("--- {name}: (in {folder}) cargo {}", arguments.join(" "));
+        let mut command = Command::new("cargo");
+        command
+            .current_dir(folder)
+            .args(arguments)
+            .env("RUSTDOCFLAGS", "-D warnings");
+        if folder != "." {
+            command.env(
+                "CARGO_TARGET_DIR",
+                std::path::absolute("target/boards").unwrap_or_default(),
+            );
+        }
+        let result = match command.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(anyhow::anyhow!("{status}")),
+            Err(e) => Err(e.into()),
+        };
+        self.count(name, result);
+    }
+
+    fn count(&mut self, name: &str, result: Result<()>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(e) => {
+                eprintln!("FAILED: {name}: {e:#}");
+                self.failed += 1;
+            }
+        }
+    }
+}
+
+/// The committed watch model on the emulated board: no panics linked in, and every step equal to the host's.
+fn board() -> Result<()> {
+    println!("--- emulated board: {}", firmware::BOARD);
+    let folder = Path::new("tests/models/watch");
+    let elf = firmware::build(&folder.join("watch.rs"))?;
+    let panics = firmware::panic_symbols(&elf)?;
+    ensure!(
+        panics.is_empty(),
+        "the firmware can panic: {}",
+        panics.join(", ")
+    );
+    let blob = std::fs::read(folder.join("watch.cell"))?;
+    let words = demo::aligned(&blob);
+    let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])?;
+    let report = demo::on_board(&elf, &model, &data::load(&folder.join("later.npz"))?)?;
+    println!(
+        "bit-exact: {} of {} steps; instructions per step {:?}",
+        report.equal, report.steps, report.instructions
+    );
+    ensure!(
+        report.steps >= BOARD_STEPS,
+        "only {} steps were compared",
+        report.steps
+    );
+    ensure!(
+        report.equal == report.steps,
+        "the board and the host differ"
+    );
+    Ok(())
+}
