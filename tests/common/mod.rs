@@ -1,115 +1,11 @@
-//! A naive oracle of the integer network, and random networks to compare on.
+//! Random networks in integers, and aligned copies of blobs.
 
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Layer as Header, Weights};
-use cellstate::numeric::{sigmoid, tanh};
 use cellstate_convert::emit::blob::blob;
 use cellstate_convert::quantize::rows::{Integers, Rows};
 use cellstate_convert::quantize::{Layer, Quantized};
 use cellstate_reference::{InputMap, Matrix, Network};
-use fixed::types::I16F16;
-
-/// `floor(v / 2^shift + 1/2)` without a thought for speed.
-fn round(v: i128, shift: u32) -> i128 {
-    (2 * v + (1 << shift)).div_euclid(2 << shift)
-}
-
-/// Hidden and cell states of every layer, by the definitions of docs/numeric.md.
-pub(crate) struct Oracle<'a> {
-    net: &'a Quantized,
-    pub(crate) c: Vec<Vec<i128>>,
-    pub(crate) out: Vec<Vec<i128>>,
-}
-
-impl<'a> Oracle<'a> {
-    pub(crate) fn new(net: &'a Quantized) -> Self {
-        let zeros = || {
-            net.layers
-                .iter()
-                .map(|l| vec![0; l.header.width()])
-                .collect()
-        };
-        Self {
-            net,
-            c: zeros(),
-            out: zeros(),
-        }
-    }
-
-    pub(crate) fn step(&mut self, x: &[i16]) -> &[i128] {
-        let mut x: Vec<i128> = x.iter().map(|&v| v.into()).collect();
-        for (k, layer) in self.net.layers.iter().enumerate() {
-            let h = self.out[k].clone();
-            let product = |p: usize, r: usize, v: &[i128]| {
-                let i = &layer.rows.products[p];
-                let sum: i128 = i.weights[r]
-                    .iter()
-                    .zip(v)
-                    .map(|(&w, x)| i128::from(w) * x)
-                    .sum();
-                let acc = if layer.header.weights() == Weights::W8 {
-                    sum
-                } else {
-                    round(sum, 8)
-                };
-                assert_eq!(i128::from(acc as i32), acc, "accumulator");
-                round(acc * i128::from(i.multipliers[r]), 32)
-            };
-            let z = |r: usize, shift: u8| {
-                let u = if layer.rows.products.len() > 1 {
-                    product(1, r, &h)
-                } else {
-                    0
-                };
-                let z = (i128::from(layer.rows.biases[r]) + product(0, r, &x) + u) << shift;
-                i32::try_from(z).expect("pre-activation")
-            };
-            let sig = |v: i32| i128::from(sigmoid(I16F16::from_bits(v)).to_bits());
-            let tan = |v: i32| i128::from(tanh(I16F16::from_bits(v)).to_bits());
-            self.out[k] = match layer.header {
-                Header::Lstm {
-                    units,
-                    cell_frac,
-                    z_shift,
-                    ..
-                } => (0..usize::from(units))
-                    .map(|j| {
-                        let [i, f, g, o] = std::array::from_fn(|gate| z(4 * j + gate, z_shift));
-                        let written = round(sig(i) * tan(g), 30 - u32::from(cell_frac));
-                        let c = 2 * round(self.c[k][j] * sig(f), 16) + written;
-                        self.c[k][j] = c.clamp(i32::MIN.into(), i32::MAX.into());
-                        round(
-                            sig(o) * tan(round(self.c[k][j], u32::from(cell_frac) - 16) as i32),
-                            15,
-                        )
-                    })
-                    .collect(),
-                Header::Dense {
-                    outputs,
-                    activation,
-                    z_shift,
-                    ..
-                } => (0..usize::from(outputs))
-                    .map(|r| match (activation, z(r, z_shift)) {
-                        (Activation::Linear | Activation::Softmax, z) => z.into(),
-                        (Activation::Relu, z) => z.max(0).into(),
-                        (Activation::Sigmoid, z) => sig(z),
-                        (Activation::Tanh, z) => tan(z),
-                    })
-                    .map(|v: i128| {
-                        if k + 1 == self.net.layers.len() {
-                            v
-                        } else {
-                            v.clamp(-32767, 32767)
-                        }
-                    })
-                    .collect(),
-            };
-            x.clone_from(&self.out[k]);
-        }
-        self.out.last().unwrap()
-    }
-}
 
 /// A small generator of random numbers, so that a network follows from one seed.
 pub(crate) struct Rng(pub(crate) u64);
