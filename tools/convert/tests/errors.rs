@@ -358,7 +358,12 @@ fn the_other_commands_answer_too() {
         "-o".as_ref(),
         &*out,
     ];
-    fails(&to, "folder that exists");
+    fails(&to, "layer \"lstm\": a row's weights");
+    let map = models("watch/model.toml");
+    fails(
+        &[&to[..], &["--raw".as_ref(), "--map".as_ref(), &*map]].concat(),
+        "folder that exists",
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     bar.finish_and_clear();
     let converted = converted.map_err(|e| {
         format!(
-            "{}: layer \"{}\": {}; try --weights w16",
+            "{}: layer \"{}\": {}; with raw counts give --raw and an [input] map, else standardize the inputs",
             a.model.display(),
             e.layer,
             e.cause

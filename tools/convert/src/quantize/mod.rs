@@ -81,9 +81,7 @@ pub fn quantize(
         }
         .ok_or_else(|| Unquantizable {
             layer: layer.name().to_owned(),
-            cause: format!(
-                "a row's weights or bias are too large for {weights:?} and a 32-bit accumulator"
-            ),
+            cause: "a row's weights times the range of its inputs exceed 32 bits".to_owned(),
         })?;
         layers.push(quantized);
         side_of_input = output;
