@@ -32,9 +32,7 @@
 #![deny(unsafe_code)]
 
 #[cfg(target_endian = "big")]
-compile_error!(
-    "cellstate reads weights in place from a little-endian blob; big-endian targets are not supported"
-);
+compile_error!("cellstate reads weights in place from a little-endian blob; big-endian targets are not supported");
 
 pub mod kernel;
 pub mod layer;

@@ -1,8 +1,6 @@
 //! Sigmoid and tanh against 64-bit floating point, over every input.
 
-use cellstate::numeric::activation::{
-    SIGMOID_MAX_ERROR_BELOW_TOP_LSB, SIGMOID_MAX_ERROR_LSB, TANH_MAX_ERROR_LSB,
-};
+use cellstate::numeric::activation::{SIGMOID_MAX_ERROR_BELOW_TOP_LSB, SIGMOID_MAX_ERROR_LSB, TANH_MAX_ERROR_LSB};
 use cellstate::numeric::{sigmoid, tanh};
 use fixed::types::I16F16;
 

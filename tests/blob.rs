@@ -9,10 +9,7 @@ mod common;
 use common::{Rng, aligned, bytes, random};
 
 fn committed(name: &str) -> Vec<u8> {
-    let path = format!(
-        "{}/tests/models/{name}/{name}.cell",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/tests/models/{name}/{name}.cell", env!("CARGO_MANIFEST_DIR"));
     std::fs::read(path).unwrap()
 }
 
@@ -28,10 +25,7 @@ fn every_flipped_bit_is_an_error() {
                     let mut words = aligned(blob);
                     for bit in (half..blob.len() * 8).step_by(2) {
                         words[bit / 32] ^= 1 << (bit % 32);
-                        assert!(
-                            Model::parse(bytes(&words, blob.len())).is_err(),
-                            "{name}: bit {bit}"
-                        );
+                        assert!(Model::parse(bytes(&words, blob.len())).is_err(), "{name}: bit {bit}");
                         words[bit / 32] ^= 1 << (bit % 32);
                     }
                     assert!(Model::parse(bytes(&words, blob.len())).is_ok());
@@ -48,19 +42,13 @@ fn every_truncation_and_every_extension_is_an_error() {
         let words = aligned(&blob);
         for len in 0..blob.len() {
             let error = Model::parse(bytes(&words, len)).unwrap_err();
-            assert!(
-                matches!(error, LoadError::Truncated { .. }),
-                "{name}: {len} bytes: {error:?}"
-            );
+            assert!(matches!(error, LoadError::Truncated { .. }), "{name}: {len} bytes: {error:?}");
         }
         let whole = blob.len();
         assert_eq!(Model::blob_len(&blob), Some(whole));
         blob.extend([0; 3]);
         let words = aligned(&blob);
-        assert_eq!(
-            Model::parse(bytes(&words, blob.len())).err(),
-            Some(LoadError::TrailingBytes { extra: 3 })
-        );
+        assert_eq!(Model::parse(bytes(&words, blob.len())).err(), Some(LoadError::TrailingBytes { extra: 3 }));
     }
 }
 
@@ -70,10 +58,7 @@ fn an_unaligned_blob_is_an_error() {
     let mut shifted = vec![0u8; 1];
     shifted.extend(&blob);
     let words = aligned(&shifted);
-    assert_eq!(
-        Model::parse(&bytes(&words, shifted.len())[1..]).err(),
-        Some(LoadError::Misaligned)
-    );
+    assert_eq!(Model::parse(&bytes(&words, shifted.len())[1..]).err(), Some(LoadError::Misaligned));
 }
 
 /// A blob with a right checksum around any header and words.
@@ -95,44 +80,17 @@ fn refused(header: &Header, words: &[i32]) -> Option<LoadError> {
 
 fn header(layers: &[Layer]) -> Header<'static> {
     let layers = layers.iter().copied().collect();
-    Header {
-        name: "",
-        provenance: "",
-        labels: "",
-        features: "",
-        inputs: 1,
-        layers,
-    }
+    Header { name: "", provenance: "", labels: "", features: "", inputs: 1, layers }
 }
 
-const FEATURE: Feature = Feature {
-    multiplier: 1,
-    bias: 0,
-    shift: 0,
-    centre: 0.0,
-    gain: 1.0,
-};
-const DENSE: Layer = Layer::Dense {
-    outputs: 1,
-    weights: Weights::W8,
-    activation: Activation::Linear,
-    z_shift: 0,
-    scale: 1.0,
-};
-const LSTM: Layer = Layer::Lstm {
-    units: 1,
-    weights: Weights::W8,
-    cell_frac: 24,
-    z_shift: 0,
-};
+const FEATURE: Feature = Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 };
+const DENSE: Layer =
+    Layer::Dense { outputs: 1, weights: Weights::W8, activation: Activation::Linear, z_shift: 0, scale: 1.0 };
+const LSTM: Layer = Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 0 };
 
 /// The input map of one feature, then `records` words.
 fn words(feature: Feature, records: &[i32]) -> Vec<i32> {
-    feature
-        .to_words()
-        .into_iter()
-        .chain(records.iter().copied())
-        .collect()
+    feature.to_words().into_iter().chain(records.iter().copied()).collect()
 }
 
 #[test]
@@ -142,150 +100,52 @@ fn forged_blobs_are_refused_with_the_right_error() {
     assert_eq!(refused(&header(&[LSTM]), &words(FEATURE, &[0; 20])), None);
 
     assert_eq!(refused(&header(&[]), &zeros), Some(LoadError::Empty));
-    assert_eq!(
-        refused(
-            &Header {
-                inputs: 0,
-                ..header(&[DENSE])
-            },
-            &zeros
-        ),
-        Some(LoadError::Empty)
-    );
-    let none = Layer::Lstm {
-        units: 0,
-        weights: Weights::W8,
-        cell_frac: 24,
-        z_shift: 0,
-    };
+    assert_eq!(refused(&Header { inputs: 0, ..header(&[DENSE]) }, &zeros), Some(LoadError::Empty));
+    let none = Layer::Lstm { units: 0, weights: Weights::W8, cell_frac: 24, z_shift: 0 };
     assert_eq!(refused(&header(&[none]), &zeros), Some(LoadError::Empty));
-    assert_eq!(
-        refused(&header(&[DENSE]), &zeros[1..]),
-        Some(LoadError::Length {
-            needed: 17,
-            found: 16
-        })
-    );
-    let huge = Layer::Lstm {
-        units: u16::MAX,
-        weights: Weights::W16,
-        cell_frac: 24,
-        z_shift: 0,
-    };
+    assert_eq!(refused(&header(&[DENSE]), &zeros[1..]), Some(LoadError::Length { needed: 17, found: 16 }));
+    let huge = Layer::Lstm { units: u16::MAX, weights: Weights::W16, cell_frac: 24, z_shift: 0 };
     assert!(refused(&header(&[huge, huge]), &zeros).is_some());
-    assert_eq!(
-        refused(
-            &Header {
-                labels: "a\nb",
-                ..header(&[DENSE])
-            },
-            &zeros
-        ),
-        Some(LoadError::Names)
-    );
-    assert_eq!(
-        refused(
-            &Header {
-                features: "a\nb",
-                ..header(&[DENSE])
-            },
-            &zeros
-        ),
-        Some(LoadError::Names)
-    );
+    assert_eq!(refused(&Header { labels: "a\nb", ..header(&[DENSE]) }, &zeros), Some(LoadError::Names));
+    assert_eq!(refused(&Header { features: "a\nb", ..header(&[DENSE]) }, &zeros), Some(LoadError::Names));
 
     for feature in [
-        Feature {
-            multiplier: 32768,
-            ..FEATURE
-        },
-        Feature {
-            multiplier: i32::MIN,
-            ..FEATURE
-        },
-        Feature {
-            bias: (1 << 30) + 1,
-            ..FEATURE
-        },
-        Feature {
-            shift: 31,
-            ..FEATURE
-        },
-        Feature {
-            centre: f32::NAN,
-            ..FEATURE
-        },
-        Feature {
-            gain: f32::INFINITY,
-            ..FEATURE
-        },
+        Feature { multiplier: 32768, ..FEATURE },
+        Feature { multiplier: i32::MIN, ..FEATURE },
+        Feature { bias: (1 << 30) + 1, ..FEATURE },
+        Feature { shift: 31, ..FEATURE },
+        Feature { centre: f32::NAN, ..FEATURE },
+        Feature { gain: f32::INFINITY, ..FEATURE },
     ] {
         let error = refused(&header(&[DENSE]), &words(feature, &[0; 12]));
-        assert_eq!(
-            error,
-            Some(LoadError::InputMap { feature: 0 }),
-            "{feature:?}"
-        );
+        assert_eq!(error, Some(LoadError::InputMap { feature: 0 }), "{feature:?}");
     }
 
-    let dense = |activation, z_shift, scale| Layer::Dense {
-        outputs: 1,
-        weights: Weights::W8,
-        activation,
-        z_shift,
-        scale,
-    };
+    let dense =
+        |activation, z_shift, scale| Layer::Dense { outputs: 1, weights: Weights::W8, activation, z_shift, scale };
     for layer in [
-        Layer::Lstm {
-            units: 1,
-            weights: Weights::W8,
-            cell_frac: 16,
-            z_shift: 0,
-        },
-        Layer::Lstm {
-            units: 1,
-            weights: Weights::W8,
-            cell_frac: 31,
-            z_shift: 0,
-        },
-        Layer::Lstm {
-            units: 1,
-            weights: Weights::W8,
-            cell_frac: 24,
-            z_shift: 16,
-        },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 16, z_shift: 0 },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 31, z_shift: 0 },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 16 },
         dense(Activation::Linear, 1, 1.0),
         dense(Activation::Tanh, 16, 1.0),
         dense(Activation::Linear, 0, 0.0),
         dense(Activation::Linear, 0, -1.0),
         dense(Activation::Linear, 0, f32::NAN),
     ] {
-        let records = if matches!(layer, Layer::Lstm { .. }) {
-            20
-        } else {
-            12
-        };
+        let records = if matches!(layer, Layer::Lstm { .. }) { 20 } else { 12 };
         let error = refused(&header(&[layer]), &words(FEATURE, &vec![0; records]));
         assert_eq!(error, Some(LoadError::Scale { layer: 0 }), "{layer:?}");
     }
     let softmax = dense(Activation::Softmax, 0, 1.0);
-    assert_eq!(
-        refused(&header(&[softmax, DENSE]), &words(FEATURE, &[0; 24])),
-        Some(LoadError::Softmax { layer: 0 })
-    );
+    assert_eq!(refused(&header(&[softmax, DENSE]), &words(FEATURE, &[0; 24])), Some(LoadError::Softmax { layer: 0 }));
 
     // bias, multiplier, weights of the first of four rows; a block of one column is 4 words.
-    let accumulator = Some(LoadError::Accumulator {
-        layer: 0,
-        record: 0,
-    });
+    let accumulator = Some(LoadError::Accumulator { layer: 0, record: 0 });
     let mut negative = zeros.clone();
     negative[5 + 4] = -1;
     assert_eq!(refused(&header(&[DENSE]), &negative), accumulator);
-    let mut full = words(
-        FEATURE,
-        &[i32::MAX, 0, 0, 0, i32::MAX, 0, 0, 0, 127, 0, 0, 0],
-    );
+    let mut full = words(FEATURE, &[i32::MAX, 0, 0, 0, i32::MAX, 0, 0, 0, 127, 0, 0, 0]);
     assert_eq!(refused(&header(&[DENSE]), &full), accumulator);
     full[5] = 0;
     assert_eq!(refused(&header(&[DENSE]), &full), None);
@@ -293,10 +153,7 @@ fn forged_blobs_are_refused_with_the_right_error() {
     assert_eq!(refused(&header(&[DENSE]), &full), accumulator);
     // 513 columns of 128 reach 2^31.
     let wide = |columns: u16| {
-        let header = Header {
-            inputs: columns,
-            ..header(&[DENSE])
-        };
+        let header = Header { inputs: columns, ..header(&[DENSE]) };
         let mut words: Vec<i32> = (0..columns).flat_map(|_| FEATURE.to_words()).collect();
         words.extend([0, 0, 0, 0, 1, 0, 0, 0]);
         let block = [i32::from_le_bytes([0x80; 4]), 0, 0, 0];
@@ -316,19 +173,10 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(
-        patched(4, 9),
-        Some(LoadError::Version {
-            found: 9,
-            supported: 1
-        })
-    );
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 1 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
-    assert!(matches!(
-        patched(8, 0),
-        Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })
-    ));
+    assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));
 }
 
 /// Random bytes under a right checksum: whatever the loader takes must step without a panic.

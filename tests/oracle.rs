@@ -24,17 +24,8 @@ struct Oracle<'a> {
 
 impl<'a> Oracle<'a> {
     fn new(net: &'a Quantized) -> Self {
-        let zeros = || {
-            net.layers
-                .iter()
-                .map(|l| vec![0; l.header.width()])
-                .collect()
-        };
-        Self {
-            net,
-            c: zeros(),
-            out: zeros(),
-        }
+        let zeros = || net.layers.iter().map(|l| vec![0; l.header.width()]).collect();
+        Self { net, c: zeros(), out: zeros() }
     }
 
     fn step(&mut self, x: &[i16]) -> &[i128] {
@@ -43,67 +34,36 @@ impl<'a> Oracle<'a> {
             let h = self.out[k].clone();
             let product = |p: usize, r: usize, v: &[i128]| {
                 let i = &layer.rows.products[p];
-                let sum: i128 = i.weights[r]
-                    .iter()
-                    .zip(v)
-                    .map(|(&w, x)| i128::from(w) * x)
-                    .sum();
-                let acc = if layer.header.weights() == Weights::W8 {
-                    sum
-                } else {
-                    round(sum, 8)
-                };
+                let sum: i128 = i.weights[r].iter().zip(v).map(|(&w, x)| i128::from(w) * x).sum();
+                let acc = if layer.header.weights() == Weights::W8 { sum } else { round(sum, 8) };
                 assert_eq!(i128::from(acc as i32), acc, "accumulator");
                 round(acc * i128::from(i.multipliers[r]), 32)
             };
             let z = |r: usize, shift: u8| {
-                let u = if layer.rows.products.len() > 1 {
-                    product(1, r, &h)
-                } else {
-                    0
-                };
+                let u = if layer.rows.products.len() > 1 { product(1, r, &h) } else { 0 };
                 let z = (i128::from(layer.rows.biases[r]) + product(0, r, &x) + u) << shift;
                 i32::try_from(z).expect("pre-activation")
             };
             let sig = |v: i32| i128::from(sigmoid(I16F16::from_bits(v)).to_bits());
             let tan = |v: i32| i128::from(tanh(I16F16::from_bits(v)).to_bits());
             self.out[k] = match layer.header {
-                Header::Lstm {
-                    units,
-                    cell_frac,
-                    z_shift,
-                    ..
-                } => (0..usize::from(units))
+                Header::Lstm { units, cell_frac, z_shift, .. } => (0..usize::from(units))
                     .map(|j| {
                         let [i, f, g, o] = std::array::from_fn(|gate| z(4 * j + gate, z_shift));
                         let written = round(sig(i) * tan(g), 30 - u32::from(cell_frac));
                         let c = 2 * round(self.c[k][j] * sig(f), 16) + written;
                         self.c[k][j] = c.clamp(i32::MIN.into(), i32::MAX.into());
-                        round(
-                            sig(o) * tan(round(self.c[k][j], u32::from(cell_frac) - 16) as i32),
-                            15,
-                        )
+                        round(sig(o) * tan(round(self.c[k][j], u32::from(cell_frac) - 16) as i32), 15)
                     })
                     .collect(),
-                Header::Dense {
-                    outputs,
-                    activation,
-                    z_shift,
-                    ..
-                } => (0..usize::from(outputs))
+                Header::Dense { outputs, activation, z_shift, .. } => (0..usize::from(outputs))
                     .map(|r| match (activation, z(r, z_shift)) {
                         (Activation::Linear | Activation::Softmax, z) => z.into(),
                         (Activation::Relu, z) => z.max(0).into(),
                         (Activation::Sigmoid, z) => sig(z),
                         (Activation::Tanh, z) => tan(z),
                     })
-                    .map(|v: i128| {
-                        if k + 1 == self.net.layers.len() {
-                            v
-                        } else {
-                            v.clamp(-32767, 32767)
-                        }
-                    })
+                    .map(|v: i128| if k + 1 == self.net.layers.len() { v } else { v.clamp(-32767, 32767) })
                     .collect(),
             };
             x.clone_from(&self.out[k]);
@@ -184,37 +144,22 @@ fn misuse_is_an_error_that_says_what_is_needed() {
     let words = aligned(&blob);
     let model = Model::parse(bytes(&words, blob.len())).unwrap();
     let needed = model.state_bytes();
-    assert_eq!(
-        Session::new(&model, &mut State::<4>::new()).err(),
-        Some(StateTooSmall { needed, got: 4 })
-    );
+    assert_eq!(Session::new(&model, &mut State::<4>::new()).err(), Some(StateTooSmall { needed, got: 4 }));
     let mut state = State::<STATE>::new();
     let mut session = Session::new(&model, &mut state).unwrap();
-    let wrong = StepError::SampleLength {
-        needed: model.inputs() as u16,
-        got: 0,
-    };
+    let wrong = StepError::SampleLength { needed: model.inputs() as u16, got: 0 };
     assert_eq!(session.step(&[]).err(), Some(wrong));
     assert_eq!(session.step_i16(&[]).err(), Some(wrong));
     assert_eq!(session.step_f32(&[]).err(), Some(wrong));
     let (needed, before) = (model.saved_bytes(), session.digest());
-    assert_eq!(
-        session.save(&mut [0; 3]).err(),
-        Some(RestoreError::Length { needed, got: 3 })
-    );
-    assert_eq!(
-        session.restore(&[0; 3]).err(),
-        Some(RestoreError::Length { needed, got: 3 })
-    );
+    assert_eq!(session.save(&mut [0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
+    assert_eq!(session.restore(&[0; 3]).err(), Some(RestoreError::Length { needed, got: 3 }));
     let mut saved = vec![0; needed];
     session.save(&mut saved).unwrap();
     for bit in 0..needed * 8 {
         let mut damaged = saved.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(
-            session.restore(&damaged).err(),
-            Some(RestoreError::Checksum)
-        );
+        assert_eq!(session.restore(&damaged).err(), Some(RestoreError::Checksum));
     }
     let (_, other) = random(&mut Rng(6));
     assert_ne!(blob, other);
@@ -222,9 +167,6 @@ fn misuse_is_an_error_that_says_what_is_needed() {
     foreign[0] ^= 1;
     let crc = cellstate::model::checksum([&foreign[..]]);
     foreign.extend(crc.to_le_bytes());
-    assert_eq!(
-        session.restore(&foreign).err(),
-        Some(RestoreError::OtherModel)
-    );
+    assert_eq!(session.restore(&foreign).err(), Some(RestoreError::OtherModel));
     assert_eq!(session.digest(), before);
 }

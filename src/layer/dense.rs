@@ -23,21 +23,19 @@ impl Dense<'_> {
     /// The layer's outputs as i32, four at a time.
     #[inline(always)]
     fn outputs(&self, x: &[[i16; COLUMNS]]) -> impl Iterator<Item = [i32; ROWS]> {
-        self.records
-            .chunks_exact(self.record_words.max(1))
-            .map(move |mut record| {
-                let (bias, m) = (take4(&mut record), take4(&mut record));
-                let acc = dot4(self.weights, record, x);
-                core::array::from_fn(|k| {
-                    let z = bias[k] + mul_high(acc[k], m[k]);
-                    match self.activation {
-                        Activation::Linear | Activation::Softmax => z,
-                        Activation::Relu => z.max(0),
-                        Activation::Sigmoid => sigmoid_raw(z << (self.z_shift & 31)),
-                        Activation::Tanh => tanh_raw(z << (self.z_shift & 31)),
-                    }
-                })
+        self.records.chunks_exact(self.record_words.max(1)).map(move |mut record| {
+            let (bias, m) = (take4(&mut record), take4(&mut record));
+            let acc = dot4(self.weights, record, x);
+            core::array::from_fn(|k| {
+                let z = bias[k] + mul_high(acc[k], m[k]);
+                match self.activation {
+                    Activation::Linear | Activation::Softmax => z,
+                    Activation::Relu => z.max(0),
+                    Activation::Sigmoid => sigmoid_raw(z << (self.z_shift & 31)),
+                    Activation::Tanh => tanh_raw(z << (self.z_shift & 31)),
+                }
             })
+        })
     }
 
     /// The last layer of a model: 32-bit outputs in units of the layer's scale. `x` and `out` are padded.

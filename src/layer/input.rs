@@ -53,12 +53,7 @@ impl Feature {
     /// The half that makes the shift round is part of the bias.
     #[inline(always)]
     pub fn map_count(self, count: i16) -> i16 {
-        saturate_q15(
-            i32::from(count)
-                .wrapping_mul(self.multiplier)
-                .wrapping_add(self.bias)
-                >> (self.shift & 31),
-        )
+        saturate_q15(i32::from(count).wrapping_mul(self.multiplier).wrapping_add(self.bias) >> (self.shift & 31))
     }
 
     /// A float in model units as Q0.15: `(x - centre) * gain`, rounded half up, saturated to `±32767`; NaN becomes 0.

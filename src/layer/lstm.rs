@@ -34,13 +34,7 @@ pub(crate) struct Lstm<'a> {
 
 impl Lstm<'_> {
     /// One time step. `x` and `h` are padded; `h_next` receives the new hidden state and must not be `h`.
-    pub(crate) fn step(
-        &self,
-        x: &[[i16; COLUMNS]],
-        h: &[[i16; COLUMNS]],
-        cell: &mut [i32],
-        h_next: &mut [i16],
-    ) {
+    pub(crate) fn step(&self, x: &[[i16; COLUMNS]], h: &[[i16; COLUMNS]], cell: &mut [i32], h_next: &mut [i16]) {
         let records = self.records.chunks_exact(self.record_words.max(1));
         for ((mut record, c), h_next) in records.zip(cell).zip(h_next) {
             let record = &mut record;
@@ -48,10 +42,7 @@ impl Lstm<'_> {
             let (w, u) = record.split_at_checked(self.w_words).unwrap_or_default();
             let acc_w = dot4(self.weights, w, x);
             let acc_u = dot4(self.weights, u, h);
-            let z = |k: usize| {
-                (bias[k] + mul_high(acc_w[k], mw[k]) + mul_high(acc_u[k], mu[k]))
-                    << (self.z_shift & 31)
-            };
+            let z = |k: usize| (bias[k] + mul_high(acc_w[k], mw[k]) + mul_high(acc_u[k], mu[k])) << (self.z_shift & 31);
             (*c, *h_next) = update(*c, [z(0), z(1), z(2), z(3)], self.cell_frac);
         }
     }
@@ -63,12 +54,7 @@ impl Lstm<'_> {
 #[inline(always)]
 pub(crate) fn update(c: i32, z: [i32; 4], cell_frac: u8) -> (i32, i16) {
     let frac = u32::from(cell_frac);
-    let (i, f, g, o) = (
-        sigmoid_raw(z[0]),
-        sigmoid_raw(z[1]),
-        tanh_raw(z[2]),
-        sigmoid_raw(z[3]),
-    );
+    let (i, f, g, o) = (sigmoid_raw(z[0]), sigmoid_raw(z[1]), tanh_raw(z[2]), sigmoid_raw(z[3]));
     let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
     let written = shift_right(i * g, 30u32.wrapping_sub(frac) & 31); // i g is Q0.30
     let c = written.saturating_add(kept);

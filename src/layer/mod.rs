@@ -13,22 +13,8 @@ use crate::model::header::Weights;
 #[inline(always)]
 fn dot4(weights: Weights, blocks: &[i32], x: &[[i16; COLUMNS]]) -> [i32; ROWS] {
     match weights {
-        Weights::W8 => kernel::dot4_w8(
-            bytemuck::cast_slice::<i32, i8>(blocks)
-                .as_chunks()
-                .0
-                .as_chunks()
-                .0,
-            x,
-        ),
-        Weights::W16 => kernel::dot4_w16(
-            bytemuck::cast_slice::<i32, i16>(blocks)
-                .as_chunks()
-                .0
-                .as_chunks()
-                .0,
-            x,
-        ),
+        Weights::W8 => kernel::dot4_w8(bytemuck::cast_slice::<i32, i8>(blocks).as_chunks().0.as_chunks().0, x),
+        Weights::W16 => kernel::dot4_w16(bytemuck::cast_slice::<i32, i16>(blocks).as_chunks().0.as_chunks().0, x),
     }
 }
 

@@ -77,22 +77,13 @@ impl core::fmt::Display for LoadError {
             LoadError::TrailingBytes { extra } => write!(f, "{extra} bytes follow the blob"),
             LoadError::NotABlob => write!(f, "this is not a cellstate blob"),
             LoadError::Version { found, supported } => {
-                write!(
-                    f,
-                    "the blob has format version {found}; this program reads version {supported}"
-                )
+                write!(f, "the blob has format version {found}; this program reads version {supported}")
             }
             LoadError::Checksum => write!(f, "the checksum does not match: the blob is damaged"),
             LoadError::Header => write!(f, "the header does not decode"),
-            LoadError::Empty => write!(
-                f,
-                "the model has no input, no layer, or a layer without outputs"
-            ),
+            LoadError::Empty => write!(f, "the model has no input, no layer, or a layer without outputs"),
             LoadError::Length { needed, found } => {
-                write!(
-                    f,
-                    "the shapes ask for {needed} words of weights and the blob has {found}"
-                )
+                write!(f, "the shapes ask for {needed} words of weights and the blob has {found}")
             }
             LoadError::InputMap { feature } => {
                 write!(f, "the map of input feature {feature} is out of range")
@@ -104,10 +95,7 @@ impl core::fmt::Display for LoadError {
                 write!(f, "layer {layer} is a softmax and not the last layer")
             }
             LoadError::Accumulator { layer, record } => {
-                write!(
-                    f,
-                    "record {record} of layer {layer} could overflow its accumulator"
-                )
+                write!(f, "record {record} of layer {layer} could overflow its accumulator")
             }
             LoadError::Names => {
                 write!(f, "the number of names does not match the number of values")

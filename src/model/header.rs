@@ -191,27 +191,19 @@ impl Header<'_> {
     /// Each layer with the width of its input, first to last.
     pub fn layers(&self) -> impl Iterator<Item = (Layer, usize)> + '_ {
         let mut inputs = self.inputs as usize;
-        self.layers
-            .iter()
-            .map(move |&layer| (layer, core::mem::replace(&mut inputs, layer.width())))
+        self.layers.iter().map(move |&layer| (layer, core::mem::replace(&mut inputs, layer.width())))
     }
 
     /// Words of the section behind the header: the input map, then each layer's records.
     pub fn words(&self) -> usize {
-        let records = self
-            .layers()
-            .map(|(layer, inputs)| layer.records() * layer.record_words(inputs));
+        let records = self.layers().map(|(layer, inputs)| layer.records() * layer.record_words(inputs));
         self.inputs as usize * FEATURE_WORDS + records.sum::<usize>()
     }
 
     /// Words of state: the input vector, then each layer's.
     pub fn state_words(&self) -> usize {
         let last = self.layers.len().saturating_sub(1);
-        let layers = self
-            .layers
-            .iter()
-            .enumerate()
-            .map(|(k, layer)| layer.state_words(k == last));
+        let layers = self.layers.iter().enumerate().map(|(k, layer)| layer.state_words(k == last));
         packed_words(self.inputs as usize) + layers.sum::<usize>()
     }
 }

@@ -1,8 +1,6 @@
 //! The checked loader. `docs/blob.md` lists the checks in the order in which they stand here.
 
-use super::header::{
-    Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights,
-};
+use super::header::{Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights};
 use super::{LoadError, Model};
 use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
 use crate::layer::input::Feature;
@@ -26,14 +24,8 @@ pub fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
 /// The first 16 bytes of a blob: magic, version, two zero bytes, total length, header length. Its CRC-32 follows.
 pub fn prefix(total_len: u32, header_len: u32) -> [u8; PREFIX_BYTES - 4] {
     let mut out = [0; PREFIX_BYTES - 4];
-    let fields = MAGIC
-        .iter()
-        .copied()
-        .chain(FORMAT_VERSION.to_le_bytes())
-        .chain([0, 0]);
-    let fields = fields
-        .chain(total_len.to_le_bytes())
-        .chain(header_len.to_le_bytes());
+    let fields = MAGIC.iter().copied().chain(FORMAT_VERSION.to_le_bytes()).chain([0, 0]);
+    let fields = fields.chain(total_len.to_le_bytes()).chain(header_len.to_le_bytes());
     for (byte, field) in out.iter_mut().zip(fields) {
         *byte = field;
     }
@@ -45,55 +37,22 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
         return Err(LoadError::Misaligned);
     }
     let found = blob.len() as u32;
-    let (head, body) = blob
-        .split_first_chunk::<PREFIX_BYTES>()
-        .ok_or(LoadError::Truncated {
-            needed: PREFIX_BYTES as u32,
-            found,
-        })?;
-    let [
-        m0,
-        m1,
-        m2,
-        m3,
-        v0,
-        v1,
-        _,
-        _,
-        t0,
-        t1,
-        t2,
-        t3,
-        h0,
-        h1,
-        h2,
-        h3,
-        c0,
-        c1,
-        c2,
-        c3,
-    ] = *head;
+    let (head, body) =
+        blob.split_first_chunk::<PREFIX_BYTES>().ok_or(LoadError::Truncated { needed: PREFIX_BYTES as u32, found })?;
+    let [m0, m1, m2, m3, v0, v1, _, _, t0, t1, t2, t3, h0, h1, h2, h3, c0, c1, c2, c3] = *head;
     if [m0, m1, m2, m3] != MAGIC {
         return Err(LoadError::NotABlob);
     }
     let version = u16::from_le_bytes([v0, v1]);
     if version != FORMAT_VERSION {
-        return Err(LoadError::Version {
-            found: version,
-            supported: FORMAT_VERSION,
-        });
+        return Err(LoadError::Version { found: version, supported: FORMAT_VERSION });
     }
     let total = u32::from_le_bytes([t0, t1, t2, t3]);
     if found < total {
-        return Err(LoadError::Truncated {
-            needed: total,
-            found,
-        });
+        return Err(LoadError::Truncated { needed: total, found });
     }
     if found > total {
-        return Err(LoadError::TrailingBytes {
-            extra: found - total,
-        });
+        return Err(LoadError::TrailingBytes { extra: found - total });
     }
     let id = u32::from_le_bytes([c0, c1, c2, c3]);
     let (checked_prefix, _) = head.split_at(PREFIX_BYTES - 4);
@@ -101,30 +60,19 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
         return Err(LoadError::Checksum);
     }
     let header_len = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
-    let padded_len = header_len
-        .checked_next_multiple_of(4)
-        .ok_or(LoadError::Header)?;
+    let padded_len = header_len.checked_next_multiple_of(4).ok_or(LoadError::Header)?;
     let (padded_header, words) = body.split_at_checked(padded_len).ok_or(LoadError::Header)?;
-    let (header, padding) = padded_header
-        .split_at_checked(header_len)
-        .ok_or(LoadError::Header)?;
-    let (header, rest) =
-        postcard::take_from_bytes::<Header>(header).map_err(|_| LoadError::Header)?;
+    let (header, padding) = padded_header.split_at_checked(header_len).ok_or(LoadError::Header)?;
+    let (header, rest) = postcard::take_from_bytes::<Header>(header).map_err(|_| LoadError::Header)?;
     if !rest.is_empty() || padding.iter().any(|&b| b != 0) {
         return Err(LoadError::Header);
     }
-    if header.inputs == 0
-        || header.layers.is_empty()
-        || header.layers.iter().any(|l| l.width() == 0)
-    {
+    if header.inputs == 0 || header.layers.is_empty() || header.layers.iter().any(|l| l.width() == 0) {
         return Err(LoadError::Empty);
     }
     let needed = word_count(&header).ok_or(LoadError::Header)?;
     if needed * 4 != words.len() as u64 {
-        return Err(LoadError::Length {
-            needed: needed as u32,
-            found: (words.len() / 4) as u32,
-        });
+        return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
     }
     let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
     names(&header)?;
@@ -142,19 +90,14 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
 fn word_count(header: &Header) -> Option<u64> {
     let mut sum = u64::from(header.inputs) * FEATURE_WORDS as u64;
     for (layer, inputs) in header.layers() {
-        sum = sum.checked_add(
-            (layer.records() as u64).checked_mul(layer.record_words(inputs) as u64)?,
-        )?;
+        sum = sum.checked_add((layer.records() as u64).checked_mul(layer.record_words(inputs) as u64)?)?;
     }
     (sum < u64::from(u32::MAX) / 4).then_some(sum)
 }
 
 fn names(header: &Header) -> Result<(), LoadError> {
     let outputs = header.layers.last().map_or(0, Layer::width);
-    for (text, count) in [
-        (header.labels, outputs),
-        (header.features, header.inputs as usize),
-    ] {
+    for (text, count) in [(header.labels, outputs), (header.features, header.inputs as usize)] {
         let lines = text.bytes().filter(|&b| b == b'\n').count() + 1;
         if !text.is_empty() && lines != count {
             return Err(LoadError::Names);
@@ -170,20 +113,13 @@ fn records(model: &Model) -> Result<(), LoadError> {
     for (k, (layer, inputs)) in model.header.layers().enumerate() {
         let index = k as u8;
         let z_shift = match layer {
-            Layer::Lstm {
-                cell_frac, z_shift, ..
-            } => {
+            Layer::Lstm { cell_frac, z_shift, .. } => {
                 if !CELL_FRAC.contains(&cell_frac) {
                     return Err(LoadError::Scale { layer: index });
                 }
                 z_shift
             }
-            Layer::Dense {
-                activation,
-                z_shift,
-                scale,
-                ..
-            } => {
+            Layer::Dense { activation, z_shift, scale, .. } => {
                 if activation == Activation::Softmax && k != last {
                     return Err(LoadError::Softmax { layer: index });
                 }
@@ -199,19 +135,11 @@ fn records(model: &Model) -> Result<(), LoadError> {
         }
         let size = layer.record_words(inputs);
         let (mine, rest) =
-            words
-                .split_at_checked(size * layer.records())
-                .ok_or(LoadError::Length {
-                    needed: 0,
-                    found: 0,
-                })?;
+            words.split_at_checked(size * layer.records()).ok_or(LoadError::Length { needed: 0, found: 0 })?;
         words = rest;
         for (r, record) in mine.chunks_exact(size.max(1)).enumerate() {
             if !record_fits(layer, inputs, record, z_shift) {
-                return Err(LoadError::Accumulator {
-                    layer: index,
-                    record: r as u16,
-                });
+                return Err(LoadError::Accumulator { layer: index, record: r as u16 });
             }
         }
     }
@@ -220,11 +148,7 @@ fn records(model: &Model) -> Result<(), LoadError> {
 
 /// Whether no input can overflow an accumulator or a pre-activation of this record.
 fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool {
-    let products = if matches!(layer, Layer::Lstm { .. }) {
-        2
-    } else {
-        1
-    };
+    let products = if matches!(layer, Layer::Lstm { .. }) { 2 } else { 1 };
     let block = layer.weights().block_words();
     let Some((bias, rest)) = record.split_first_chunk::<ROWS>() else {
         return false;
@@ -233,21 +157,12 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
         return false;
     };
     let mut z: [u64; ROWS] = bias.map(|b| u64::from(b.unsigned_abs()));
-    for (m, columns) in multipliers
-        .as_chunks::<ROWS>()
-        .0
-        .iter()
-        .zip([inputs, layer.width()])
-    {
+    for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip([inputs, layer.width()]) {
         let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(4) * block) else {
             return false;
         };
         blocks = others;
-        for ((z, &m), acc) in z
-            .iter_mut()
-            .zip(m)
-            .zip(accumulator_bounds(layer.weights(), mine))
-        {
+        for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(layer.weights(), mine)) {
             // A multiplier is a scale: never negative.
             if m < 0 || acc > i32::MAX as u64 {
                 return false;
@@ -256,20 +171,15 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
             *z += mul_high(acc as i32, m) as u64 + 1;
         }
     }
-    z.iter().all(|&z| z << z_shift <= i32::MAX as u64)
+    z.iter().all(|&z| i32::try_from(z << z_shift).is_ok())
 }
 
 /// The largest magnitude that each row's accumulator can reach on any input.
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
     match weights {
-        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| {
-            w.unsigned_abs().into()
-        })
-        .map(|s| s * X_MAX),
-        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| {
-            w.unsigned_abs().into()
-        })
-        .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
+        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| w.unsigned_abs().into()).map(|s| s * X_MAX),
+        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| w.unsigned_abs().into())
+            .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
     }
 }
 

@@ -71,11 +71,7 @@ impl<'a> Model<'a> {
     /// Bytes that [`Session::save`](crate::Session::save) writes: model id, cell and hidden states, CRC-32.
     pub fn saved_bytes(&self) -> usize {
         let per_layer = |layer: &Layer| {
-            if let Layer::Lstm { units, .. } = layer {
-                *units as usize * 6
-            } else {
-                0
-            }
+            if let Layer::Lstm { units, .. } = layer { *units as usize * 6 } else { 0 }
         };
         8 + self.header.layers.iter().map(per_layer).sum::<usize>()
     }
@@ -93,23 +89,17 @@ impl<'a> Model<'a> {
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
         let (map, _) = self.words.as_chunks::<FEATURE_WORDS>();
-        map.iter()
-            .take(self.inputs())
-            .map(|words| Feature::from_words(*words))
+        map.iter().take(self.inputs()).map(|words| Feature::from_words(*words))
     }
 
     /// The words behind the input map: the layers' records, one layer after the other.
     pub(crate) fn records(&self) -> &'a [i32] {
-        self.words
-            .get(self.inputs() * FEATURE_WORDS..)
-            .unwrap_or_default()
+        self.words.get(self.inputs() * FEATURE_WORDS..).unwrap_or_default()
     }
 }
 
 /// Line `k` of a text whose lines end in `\n`. By bytes: `str::lines` brings in panics that firmware need not carry.
 fn line(text: &str, k: usize) -> Option<&str> {
     let line = text.as_bytes().split(|&b| b == b'\n').nth(k)?;
-    core::str::from_utf8(line)
-        .ok()
-        .filter(|line| !line.is_empty())
+    core::str::from_utf8(line).ok().filter(|line| !line.is_empty())
 }

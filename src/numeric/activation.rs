@@ -77,17 +77,9 @@ const fn build() -> [i32; SEGMENTS] {
     let mut i = 0;
     while i < SEGMENTS {
         let start = i as f64 * width - 16.0;
-        let (low, middle, high) = (
-            half_tanh(start),
-            half_tanh(start + width / 2.0),
-            half_tanh(start + width),
-        );
-        let slope = clamp(
-            round((high - low) * scale / (1 << SEGMENT_BITS) as f64),
-            0,
-            SLOPE_MASK as i64,
-        );
-        let shifted = low + (middle - (low + high) / 2.0) / 2.0;
+        let (low, middle, high) = (half_tanh(start), half_tanh(start + width / 2.0), half_tanh(start + width));
+        let slope = clamp(round((high - low) * scale / (1 << SEGMENT_BITS) as f64), 0, SLOPE_MASK as i64);
+        let shifted = low + (middle - f64::midpoint(low, high)) / 2.0;
         // The last segments stay at or below TOP at their far end too.
         let rise = slope * ((1 << SEGMENT_BITS) - 1);
         let value = clamp(round(shifted * scale), i32::MIN as i64, TOP - rise) + HALF;

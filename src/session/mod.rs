@@ -31,10 +31,7 @@ pub enum StepError {
 impl core::fmt::Display for StepError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let StepError::SampleLength { needed, got } = self;
-        write!(
-            f,
-            "the sample has {got} features and the model takes {needed}"
-        )
+        write!(f, "the sample has {got} features and the model takes {needed}")
     }
 }
 
@@ -57,20 +54,10 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// [`StateTooSmall`] says how many bytes the model needs; so do [`Model::state_bytes`] and `cellstate inspect`.
-    pub fn new<const N: usize>(
-        model: &'a Model<'a>,
-        state: &'a mut State<N>,
-    ) -> Result<Self, StateTooSmall> {
+    pub fn new<const N: usize>(model: &'a Model<'a>, state: &'a mut State<N>) -> Result<Self, StateTooSmall> {
         let needed = model.state_bytes();
-        let words = state
-            .words()
-            .get_mut(..needed / 4)
-            .ok_or(StateTooSmall { needed, got: N })?;
-        let mut session = Self {
-            model,
-            words,
-            flipped: false,
-        };
+        let words = state.words().get_mut(..needed / 4).ok_or(StateTooSmall { needed, got: N })?;
+        let mut session = Self { model, words, flipped: false };
         session.reset();
         Ok(session)
     }
@@ -112,22 +99,12 @@ impl<'a> Session<'a> {
         self.step_mapped(x, Feature::map_float)
     }
 
-    fn step_mapped<T: Copy>(
-        &mut self,
-        sample: &[T],
-        map: impl Fn(Feature, T) -> i16,
-    ) -> Result<Output<'_>, StepError> {
+    fn step_mapped<T: Copy>(&mut self, sample: &[T], map: impl Fn(Feature, T) -> i16) -> Result<Output<'_>, StepError> {
         let needed = self.model.inputs();
         if sample.len() != needed {
-            return Err(StepError::SampleLength {
-                needed: needed as u16,
-                got: sample.len() as u16,
-            });
+            return Err(StepError::SampleLength { needed: needed as u16, got: sample.len() as u16 });
         }
-        let input = self
-            .words
-            .get_mut(..packed_words(needed))
-            .unwrap_or_default();
+        let input = self.words.get_mut(..packed_words(needed)).unwrap_or_default();
         let input = bytemuck::cast_slice_mut::<i32, i16>(input);
         for ((slot, feature), &value) in input.iter_mut().zip(self.model.features()).zip(sample) {
             *slot = map(feature, value);
@@ -159,12 +136,7 @@ impl<'a> Session<'a> {
     fn lstm_index(&self, layer: usize) -> Option<usize> {
         let (before, rest) = self.model.header().layers.split_at_checked(layer)?;
         walk::cell_frac(rest.first()?)?;
-        Some(
-            before
-                .iter()
-                .filter(|l| walk::cell_frac(l).is_some())
-                .count(),
-        )
+        Some(before.iter().filter(|l| walk::cell_frac(l).is_some()).count())
     }
 
     /// Cell and hidden state of each LSTM layer.

@@ -44,9 +44,7 @@ impl core::error::Error for RestoreError {}
 impl Session<'_> {
     /// CRC-32 of all cell and hidden states: equal on every core that stepped the same samples.
     pub fn digest(&self) -> u32 {
-        let pieces = self
-            .lstm_states()
-            .flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice(h)]);
+        let pieces = self.lstm_states().flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice(h)]);
         checksum(pieces)
     }
 
@@ -56,16 +54,11 @@ impl Session<'_> {
     /// [`RestoreError::Length`] if `out` is too small; nothing is written then.
     pub fn save(&self, out: &mut [u8]) -> Result<usize, RestoreError> {
         let (needed, got) = (self.model.saved_bytes(), out.len());
-        let out = out
-            .get_mut(..needed)
-            .ok_or(RestoreError::Length { needed, got })?;
-        let (body, crc) = out
-            .split_last_chunk_mut::<4>()
-            .ok_or(RestoreError::Length { needed, got })?;
+        let out = out.get_mut(..needed).ok_or(RestoreError::Length { needed, got })?;
+        let (body, crc) = out.split_last_chunk_mut::<4>().ok_or(RestoreError::Length { needed, got })?;
         let id = self.model.id().to_le_bytes();
-        let states = self
-            .lstm_states()
-            .flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice::<i16, u8>(h)]);
+        let states =
+            self.lstm_states().flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice::<i16, u8>(h)]);
         for (slot, byte) in body.iter_mut().zip(id.iter().chain(states.flatten())) {
             *slot = *byte;
         }
@@ -95,9 +88,7 @@ impl Session<'_> {
         for (start, units) in walk::lstm_ranges(self.model) {
             for range in [(start * 4, units * 4), ((start + units) * 4, units * 2)] {
                 let bytes = bytemuck::cast_slice_mut::<i32, u8>(self.words);
-                let target = bytes
-                    .get_mut(range.0..range.0 + range.1)
-                    .unwrap_or_default();
+                let target = bytes.get_mut(range.0..range.0 + range.1).unwrap_or_default();
                 let source = states.split_off(..target.len()).unwrap_or_default();
                 for (slot, byte) in target.iter_mut().zip(source) {
                     *slot = *byte;

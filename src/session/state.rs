@@ -20,10 +20,7 @@ impl<const N: usize> State<N> {
     /// All zeros.
     pub const fn new() -> Self {
         const {
-            assert!(
-                N.is_multiple_of(4),
-                "a state's size must be a multiple of 4 bytes"
-            )
+            assert!(N.is_multiple_of(4), "a state's size must be a multiple of 4 bytes");
         };
         Self { bytes: [0; N] }
     }
@@ -51,11 +48,7 @@ pub struct StateTooSmall {
 
 impl fmt::Display for StateTooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the model needs {} bytes of state and the buffer has {}",
-            self.needed, self.got
-        )
+        write!(f, "the model needs {} bytes of state and the buffer has {}", self.needed, self.got)
     }
 }
 

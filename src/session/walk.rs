@@ -8,9 +8,14 @@ use crate::kernel::COLUMNS;
 use crate::layer::{dense::Dense, lstm::Lstm};
 use crate::model::header::{Layer, packed_words};
 
-/// An empty slice past the end, where a checked model with a checked state never goes.
-fn take<'s>(words: &mut &'s mut [i32], len: usize) -> &'s mut [i32] {
-    words.split_off_mut(..len).unwrap_or_default()
+/// What is left of the state's words.
+struct Rest<'s>(&'s mut [i32]);
+
+impl<'s> Rest<'s> {
+    /// The next `len` words; none past the end, where a checked model with a checked state never goes.
+    fn take(&mut self, len: usize) -> &'s mut [i32] {
+        self.0.split_off_mut(..len).unwrap_or_default()
+    }
 }
 
 fn vectors(words: &[i32]) -> &[[i16; COLUMNS]] {
@@ -20,65 +25,30 @@ fn vectors(words: &[i32]) -> &[[i16; COLUMNS]] {
 /// One time step through all layers. `flipped` tells which hidden buffer is current; the caller flips it afterwards.
 pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
     let last = model.header().layers.len().saturating_sub(1);
-    let mut state = words;
+    let mut state = Rest(words);
     let mut records = model.records();
-    let mut x: &[[i16; COLUMNS]] = vectors(take(&mut state, packed_words(model.inputs())));
+    let mut x: &[[i16; COLUMNS]] = vectors(state.take(packed_words(model.inputs())));
     for (k, (layer, inputs)) in model.header().layers().enumerate() {
         let record_words = layer.record_words(inputs);
-        let mine = records
-            .split_off(..record_words * layer.records())
-            .unwrap_or_default();
+        let mine = records.split_off(..record_words * layer.records()).unwrap_or_default();
         match layer {
-            Layer::Lstm {
-                units,
-                weights,
-                cell_frac,
-                z_shift,
-            } => {
+            Layer::Lstm { units, weights, cell_frac, z_shift } => {
                 let units = units as usize;
                 let w_words = inputs.div_ceil(COLUMNS) * weights.block_words();
-                let lstm = Lstm {
-                    records: mine,
-                    record_words,
-                    w_words,
-                    weights,
-                    cell_frac,
-                    z_shift,
-                };
-                let cell = take(&mut state, units);
-                let (first, second) = (
-                    take(&mut state, packed_words(units)),
-                    take(&mut state, packed_words(units)),
-                );
-                let (h, h_next) = if flipped {
-                    (second, first)
-                } else {
-                    (first, second)
-                };
+                let lstm = Lstm { records: mine, record_words, w_words, weights, cell_frac, z_shift };
+                let cell = state.take(units);
+                let (first, second) = (state.take(packed_words(units)), state.take(packed_words(units)));
+                let (h, h_next) = if flipped { (second, first) } else { (first, second) };
                 lstm.step(x, vectors(h), cell, bytemuck::cast_slice_mut(h_next));
                 x = vectors(h_next);
             }
-            Layer::Dense {
-                weights,
-                activation,
-                z_shift,
-                ..
-            } => {
-                let dense = Dense {
-                    records: mine,
-                    record_words,
-                    weights,
-                    activation,
-                    z_shift,
-                };
-                let out = take(&mut state, layer.state_words(k == last));
+            Layer::Dense { weights, activation, z_shift, .. } => {
+                let dense = Dense { records: mine, record_words, weights, activation, z_shift };
+                let out = state.take(layer.state_words(k == last));
                 if k == last {
                     dense.step_wide(x, out.as_chunks_mut().0);
                 } else {
-                    dense.step_narrow(
-                        x,
-                        bytemuck::cast_slice_mut::<i32, i16>(out).as_chunks_mut().0,
-                    );
+                    dense.step_narrow(x, bytemuck::cast_slice_mut::<i32, i16>(out).as_chunks_mut().0);
                     x = vectors(out);
                 }
             }
@@ -88,11 +58,7 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
 
 /// A layer's fractional bits of the cell state, if it is an LSTM.
 pub(super) fn cell_frac(layer: &Layer) -> Option<u8> {
-    if let Layer::Lstm { cell_frac, .. } = layer {
-        Some(*cell_frac)
-    } else {
-        None
-    }
+    if let Layer::Lstm { cell_frac, .. } = layer { Some(*cell_frac) } else { None }
 }
 
 /// Cell and current hidden state of each LSTM layer, without padding.
@@ -103,12 +69,8 @@ pub(super) fn lstm_states<'s>(
 ) -> impl Iterator<Item = (&'s [i32], &'s [i16])> {
     lstm_ranges(model).map(move |(start, units)| {
         let h = start + units + if flipped { packed_words(units) } else { 0 };
-        let hidden =
-            bytemuck::cast_slice(words.get(h..h + packed_words(units)).unwrap_or_default());
-        (
-            words.get(start..start + units).unwrap_or_default(),
-            hidden.get(..units).unwrap_or_default(),
-        )
+        let hidden = bytemuck::cast_slice(words.get(h..h + packed_words(units)).unwrap_or_default());
+        (words.get(start..start + units).unwrap_or_default(), hidden.get(..units).unwrap_or_default())
     })
 }
 

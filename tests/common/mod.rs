@@ -39,24 +39,11 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
     let mut layers = Vec::new();
     for k in 0..count {
         let last = k + 1 == count;
-        let weights = if rng.below(2) == 0 {
-            Weights::W8
-        } else {
-            Weights::W16
-        };
+        let weights = if rng.below(2) == 0 { Weights::W8 } else { Weights::W16 };
         let units = 1 + rng.below(13) as u16;
-        let z_shift = if rng.below(3) == 0 {
-            rng.below(6) as u8
-        } else {
-            0
-        };
+        let z_shift = if rng.below(3) == 0 { rng.below(6) as u8 } else { 0 };
         let header = if rng.below(3) > 0 {
-            Header::Lstm {
-                units,
-                weights,
-                cell_frac: 17 + rng.below(14) as u8,
-                z_shift,
-            }
+            Header::Lstm { units, weights, cell_frac: 17 + rng.below(14) as u8, z_shift }
         } else {
             let activation = match rng.below(if last { 5 } else { 4 }) {
                 0 => Activation::Linear,
@@ -65,38 +52,18 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
                 3 => Activation::Tanh,
                 _ => Activation::Softmax,
             };
-            let z_shift = if matches!(activation, Activation::Sigmoid | Activation::Tanh) {
-                z_shift
-            } else {
-                0
-            };
-            Header::Dense {
-                outputs: units,
-                weights,
-                activation,
-                z_shift,
-                scale: 0.5,
-            }
+            let z_shift = if matches!(activation, Activation::Sigmoid | Activation::Tanh) { z_shift } else { 0 };
+            Header::Dense { outputs: units, weights, activation, z_shift, scale: 0.5 }
         };
         let lstm = matches!(header, Header::Lstm { .. });
-        let rows = if lstm {
-            4 * usize::from(units)
-        } else {
-            usize::from(units)
-        };
-        let columns = if lstm {
-            vec![width, units.into()]
-        } else {
-            vec![width]
-        };
+        let rows = if lstm { 4 * usize::from(units) } else { usize::from(units) };
+        let columns = if lstm { vec![width, units.into()] } else { vec![width] };
         let top: i32 = if weights == Weights::W8 { 127 } else { 32767 };
         let products = columns.iter().map(|&columns| Integers {
             weights: (0..rows)
                 .map(|_| {
                     (0..columns)
-                        .map(|_| {
-                            [top, -top, 0, (rng.next() as i32) % (top + 1)][rng.below(4) as usize]
-                        })
+                        .map(|_| [top, -top, 0, (rng.next() as i32) % (top + 1)][rng.below(4) as usize])
                         .collect()
                 })
                 .collect(),
@@ -106,35 +73,20 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
                 .collect(),
         });
         let products = products.collect();
-        let biases = (0..rows)
-            .map(|_| ((rng.next() as i32) >> (4 + rng.below(16))) >> z_shift)
-            .collect();
-        layers.push(Layer {
-            header,
-            rows: Rows { biases, products },
-        });
+        let biases = (0..rows).map(|_| ((rng.next() as i32) >> (4 + rng.below(16))) >> z_shift).collect();
+        layers.push(Layer { header, rows: Rows { biases, products } });
         width = units.into();
     }
-    let features = (0..inputs)
-        .map(|_| Feature {
-            multiplier: 1,
-            bias: 0,
-            shift: 0,
-            centre: 0.0,
-            gain: 1.0,
-        })
-        .collect();
+    let features = (0..inputs).map(|_| Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }).collect();
     let net = Quantized { features, layers };
     let network = Network {
         name: "random".into(),
-        layers: vec![cellstate_reference::Layer::Dense(
-            cellstate_reference::Dense {
-                name: String::new(),
-                w: Matrix::from_fn(1, inputs, |_, _| 0.0),
-                b: vec![0.0],
-                activation: cellstate_reference::Activation::Linear,
-            },
-        )],
+        layers: vec![cellstate_reference::Layer::Dense(cellstate_reference::Dense {
+            name: String::new(),
+            w: Matrix::from_fn(1, inputs, |_, _| 0.0),
+            b: vec![0.0],
+            activation: cellstate_reference::Activation::Linear,
+        })],
         labels: Vec::new(),
         input: InputMap::identity(inputs),
     };
@@ -144,10 +96,7 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
 
 /// A copy that begins at a multiple of 4.
 pub(crate) fn aligned(bytes: &[u8]) -> Vec<u32> {
-    bytes
-        .chunks(4)
-        .map(|c| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0))))
-        .collect()
+    bytes.chunks(4).map(|c| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)))).collect()
 }
 
 /// The bytes of [`aligned`].

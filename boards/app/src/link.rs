@@ -84,9 +84,7 @@ impl postcard::ser_flavors::Flavor for Plain {
     type Output = heapless::Vec<u8, MAX_MESSAGE>;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0
-            .push(byte)
-            .map_err(|_| postcard::Error::SerializeBufferFull)
+        self.0.push(byte).map_err(|_| postcard::Error::SerializeBufferFull)
     }
 
     fn finalize(self) -> postcard::Result<Self::Output> {
@@ -99,12 +97,9 @@ impl postcard::ser_flavors::Flavor for Plain {
 /// # Errors
 /// [`FrameError::Message`] if the message is too large.
 pub fn encode<T: Serialize>(message: &T, out: &mut [u8; MAX_FRAME]) -> Result<usize, FrameError> {
-    let message = postcard::serialize_with_flavor(message, Plain::default())
-        .map_err(|_| FrameError::Message)?;
+    let message = postcard::serialize_with_flavor(message, Plain::default()).map_err(|_| FrameError::Message)?;
     let mut encoder = cobs::CobsEncoder::new(out);
-    let pushed = encoder
-        .push(&message)
-        .and_then(|()| encoder.push(&checksum([&*message]).to_le_bytes()));
+    let pushed = encoder.push(&message).and_then(|()| encoder.push(&checksum([&*message]).to_le_bytes()));
     pushed.map_err(|_| FrameError::Message)?;
     let len = encoder.finalize();
     *out.get_mut(len).ok_or(FrameError::Message)? = 0;
@@ -127,26 +122,16 @@ impl Default for Receiver {
 impl Receiver {
     /// Waits for the first byte of a frame.
     pub const fn new() -> Self {
-        Self {
-            buffer: heapless::Vec::new(),
-            too_long: false,
-        }
+        Self { buffer: heapless::Vec::new(), too_long: false }
     }
 
     /// Takes one byte; at the end of a frame returns its message or why it was refused. Empty frames are skipped.
-    pub fn push<T: for<'de> Deserialize<'de>>(
-        &mut self,
-        byte: u8,
-    ) -> Option<Result<T, FrameError>> {
+    pub fn push<T: for<'de> Deserialize<'de>>(&mut self, byte: u8) -> Option<Result<T, FrameError>> {
         if byte != 0 {
             self.too_long |= self.buffer.push(byte).is_err();
             return None;
         }
-        let result = if self.too_long {
-            Err(FrameError::TooLong)
-        } else {
-            self.decode()
-        };
+        let result = if self.too_long { Err(FrameError::TooLong) } else { self.decode() };
         let empty = self.buffer.is_empty();
         self.buffer.clear();
         self.too_long = false;
@@ -156,9 +141,7 @@ impl Receiver {
     fn decode<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FrameError> {
         let mut plain = [0; MAX_FRAME];
         let report = cobs::decode(&self.buffer, &mut plain).map_err(|_| FrameError::Framing)?;
-        let plain = plain
-            .get(..report.frame_size())
-            .ok_or(FrameError::Framing)?;
+        let plain = plain.get(..report.frame_size()).ok_or(FrameError::Framing)?;
         let (message, crc) = plain.split_last_chunk::<4>().ok_or(FrameError::Framing)?;
         if checksum([message]).to_le_bytes() != *crc {
             return Err(FrameError::Checksum);

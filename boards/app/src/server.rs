@@ -36,12 +36,7 @@ pub fn answer(request: Request, session: &mut Session, counter: &mut impl Counte
             // Room was checked above; `collect` would bring in a panic.
             let mut outputs = heapless::Vec::new();
             output.iter().all(|v| outputs.push(v).is_ok());
-            Response::Prediction {
-                argmax,
-                outputs,
-                digest: session.digest(),
-                ticks: counter.between(start, end),
-            }
+            Response::Prediction { argmax, outputs, digest: session.digest(), ticks: counter.between(start, end) }
         }
     }
 }
@@ -50,11 +45,7 @@ pub fn answer(request: Request, session: &mut Session, counter: &mut impl Counte
 ///
 /// # Errors
 /// The port's own.
-pub fn serve<P: Read + Write>(
-    port: &mut P,
-    session: &mut Session,
-    counter: &mut impl Counter,
-) -> Result<(), P::Error> {
+pub fn serve<P: Read + Write>(port: &mut P, session: &mut Session, counter: &mut impl Counter) -> Result<(), P::Error> {
     let mut receiver = Receiver::new();
     let mut frame = [0; MAX_FRAME];
     loop {

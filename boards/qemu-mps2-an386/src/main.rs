@@ -26,12 +26,8 @@ fn main() -> ! {
     static mut STATE: State<{ model::STATE_BYTES }> = State::new();
     let mut port = uart::Uart::new();
     let mut counter = systick::SysTick::start();
-    let Ok(model) = Model::parse(&model::BLOB.0) else {
-        fail("the model on board does not load")
-    };
-    let Ok(mut session) = Session::new(&model, STATE) else {
-        fail("the state is too small")
-    };
+    let Ok(model) = Model::parse(&model::BLOB.0) else { fail("the model on board does not load") };
+    let Ok(mut session) = Session::new(&model, STATE) else { fail("the state is too small") };
     if serve(&mut port, &mut session, &mut counter).is_err() {
         fail("the serial port failed")
     }

@@ -47,8 +47,5 @@ pub fn convert(
         data.sequences.len(),
         env!("CARGO_PKG_VERSION"),
     );
-    Ok(Converted {
-        blob: blob(network, &quantized, &provenance),
-        steps: calibration.steps,
-    })
+    Ok(Converted { blob: blob(network, &quantized, &provenance), steps: calibration.steps })
 }

@@ -23,21 +23,13 @@ pub struct Error {
 impl Error {
     /// About a file as a whole.
     pub fn new(file: &Path, cause: impl Display, remedy: impl Display) -> Self {
-        Self {
-            file: file.to_owned(),
-            place: None,
-            cause: cause.to_string(),
-            remedy: remedy.to_string(),
-        }
+        Self { file: file.to_owned(), place: None, cause: cause.to_string(), remedy: remedy.to_string() }
     }
 
     /// About a place in the file.
     #[must_use]
     pub fn at(self, place: impl Display) -> Self {
-        Self {
-            place: Some(place.to_string()),
-            ..self
-        }
+        Self { place: Some(place.to_string()), ..self }
     }
 
     /// About a layer.
@@ -64,30 +56,20 @@ const UNPACKED_LIMIT: u64 = 1 << 30;
 impl<'a> Archive<'a> {
     pub(crate) fn open(file: &'a Path) -> Result<Self> {
         let bytes = std::io::Cursor::new(read(file)?);
-        let zip = zip::ZipArchive::new(bytes)
-            .map_err(|e| Error::new(file, e, "the file is damaged: save it again"))?;
+        let zip = zip::ZipArchive::new(bytes).map_err(|e| Error::new(file, e, "the file is damaged: save it again"))?;
         Ok(Self { file, zip })
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        self.zip
-            .file_names()
-            .flatten()
-            .map(std::borrow::Cow::into_owned)
-            .collect()
+        self.zip.file_names().flatten().map(std::borrow::Cow::into_owned).collect()
     }
 
     pub(crate) fn unpack(&mut self, name: &str) -> Result<Vec<u8>> {
         use std::io::Read;
-        let damaged = |e: &dyn Display| {
-            Error::new(self.file, e, "the file is damaged: save it again").at(name)
-        };
+        let damaged = |e: &dyn Display| Error::new(self.file, e, "the file is damaged: save it again").at(name);
         let entry = self.zip.by_name(name).map_err(|e| damaged(&e))?;
         let mut out = Vec::new();
-        entry
-            .take(UNPACKED_LIMIT + 1)
-            .read_to_end(&mut out)
-            .map_err(|e| damaged(&e))?;
+        entry.take(UNPACKED_LIMIT + 1).read_to_end(&mut out).map_err(|e| damaged(&e))?;
         if out.len() as u64 > UNPACKED_LIMIT {
             return Err(damaged(&"it unpacks to more than 1 GiB"));
         }

@@ -162,12 +162,8 @@ pub fn run(
         for (t, sample) in sequence.steps().enumerate() {
             let done = match units {
                 // Counts beyond 16 bits saturate as the sensor would.
-                Units::Counts => session
-                    .step_i16(&sample.iter().map(|&v| v.round() as i16).collect::<Vec<_>>())
-                    .err(),
-                Units::Model => session
-                    .step_f32(&sample.iter().map(|&v| v as f32).collect::<Vec<_>>())
-                    .err(),
+                Units::Counts => session.step_i16(&sample.iter().map(|&v| v.round() as i16).collect::<Vec<_>>()).err(),
+                Units::Model => session.step_f32(&sample.iter().map(|&v| v as f32).collect::<Vec<_>>()).err(),
             };
             if let Some(e) = done {
                 return Err(format!("sequence {s}, step {t}: {e}"));
@@ -191,24 +187,15 @@ pub fn compare(
     mut progress: impl FnMut(),
 ) -> Result<Report, String> {
     let widths = |l: &cellstate_reference::Layer| l.outputs();
-    let same = network.layers.iter().map(widths).eq(model
-        .header()
-        .layers
-        .iter()
-        .map(cellstate::model::header::Layer::width));
+    let same =
+        network.layers.iter().map(widths).eq(model.header().layers.iter().map(cellstate::model::header::Layer::width));
     if !same || network.inputs() != model.inputs() {
         return Err("the blob and the reference model have different layers".to_owned());
     }
-    let names = network
-        .layers
-        .iter()
-        .enumerate()
-        .filter(|(_, l)| matches!(l, cellstate_reference::Layer::Lstm(_)));
+    let names = network.layers.iter().enumerate().filter(|(_, l)| matches!(l, cellstate_reference::Layer::Lstm(_)));
     let lstms: Vec<usize> = names.clone().map(|(k, _)| k).collect();
     let mut report = Report {
-        hidden: names
-            .map(|(_, l)| (l.name().to_owned(), HiddenError::default()))
-            .collect(),
+        hidden: names.map(|(_, l)| (l.name().to_owned(), HiddenError::default())).collect(),
         ..Report::default()
     };
     let mut float = Evaluator::new(network);
@@ -231,10 +218,7 @@ pub fn compare(
                 error.observe(*f, i.to_num());
             }
             let cell = session.cell(k).map_or(&[][..], |c| c.raw);
-            report.saturations.cells += cell
-                .iter()
-                .filter(|&&c| c == i32::MAX || c == i32::MIN)
-                .count() as u64;
+            report.saturations.cells += cell.iter().filter(|&&c| c == i32::MAX || c == i32::MIN).count() as u64;
         }
         report.steps += 1;
         if score == Score::Sequence && t + 1 != sequence.len() {
@@ -256,19 +240,11 @@ fn decide_float(scores: &[f64]) -> i64 {
     if let [one] = scores {
         return i64::from(*one > 0.5);
     }
-    let best =
-        scores.iter().enumerate().fold(
-            (0, f64::NEG_INFINITY),
-            |b, (k, &v)| if v > b.1 { (k, v) } else { b },
-        );
+    let best = scores.iter().enumerate().fold((0, f64::NEG_INFINITY), |b, (k, &v)| if v > b.1 { (k, v) } else { b });
     best.0 as i64
 }
 
 fn decide_int(session: &Session) -> i64 {
     let output = session.output();
-    if output.len() == 1 {
-        i64::from(output.value(0).unwrap_or(0.0) > 0.5)
-    } else {
-        output.argmax() as i64
-    }
+    if output.len() == 1 { i64::from(output.value(0).unwrap_or(0.0) > 0.5) } else { output.argmax() as i64 }
 }

@@ -6,16 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn models(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/models")
-        .join(file)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(file)
 }
 
 fn cellstate(arguments: &[&std::ffi::OsStr]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_cellstate"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_cellstate")).args(arguments).output().unwrap()
 }
 
 struct Case {
@@ -68,31 +63,16 @@ impl Case {
     /// The conversion fails with one sentence that holds all of `words`.
     fn fails(&self, words: &[&str]) {
         let out = self.folder.path().join("out.cell");
-        let (o, c, m, r) = (
-            "-o".as_ref(),
-            "--calibrate".as_ref(),
-            "--map".as_ref(),
-            "--raw".as_ref(),
-        );
-        let mut arguments = vec![
-            "convert".as_ref(),
-            self.model.as_os_str(),
-            c,
-            self.data.as_os_str(),
-            o,
-            out.as_os_str(),
-            r,
-        ];
+        let (o, c, m, r) = ("-o".as_ref(), "--calibrate".as_ref(), "--map".as_ref(), "--raw".as_ref());
+        let mut arguments =
+            vec!["convert".as_ref(), self.model.as_os_str(), c, self.data.as_os_str(), o, out.as_os_str(), r];
         if let Some(map) = &self.map {
             arguments.extend([m, map.as_os_str()]);
         }
         let output = cellstate(&arguments);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(
-            said.starts_with("error: ") && said.trim_end().lines().count() == 1,
-            "{said}"
-        );
+        assert!(said.starts_with("error: ") && said.trim_end().lines().count() == 1, "{said}");
         for word in words {
             assert!(said.contains(word), "{said:?} does not name {word:?}");
         }
@@ -114,11 +94,7 @@ fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in arrays {
-        zip.start_file(
-            format!("{name}.npy"),
-            zip::write::SimpleFileOptions::default(),
-        )
-        .unwrap();
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap().into_inner()
@@ -134,68 +110,28 @@ fn wrong_data() {
     missing.data = PathBuf::from("nowhere.npz");
     missing.fails(&["nowhere.npz", "check the path"]);
     let case = Case::watch;
-    case()
-        .data("data.txt", b"1 2 3")
-        .fails(&["data.txt", ".npy, .npz or .csv"]);
-    case()
-        .data("d.npy", b"rubbish")
-        .fails(&["d.npy", "numpy.save"]);
-    case()
-        .data("d.npy", &npy("<f4", "(2, 6)", &floats(&[0.0; 11])))
-        .fails(&["d.npy", "[2, 6]"]);
-    case()
-        .data("d.npy", &npy("<f4", "(99999999999, 99999999999)", &[]))
-        .fails(&["d.npy"]);
-    case()
-        .data("d.npy", &npy("<c8", "(1, 6)", &[0; 48]))
-        .fails(&["<c8", "float32"]);
-    case()
-        .data("d.npy", &npy("<f4", "(0, 6)", &[]))
-        .fails(&["d.npy", "at least one sample"]);
-    case()
-        .data("d.npy", &npy("<f4", "(1, 5)", &floats(&[0.0; 5])))
-        .fails(&["5 features", "\"lstm\" takes 6"]);
+    case().data("data.txt", b"1 2 3").fails(&["data.txt", ".npy, .npz or .csv"]);
+    case().data("d.npy", b"rubbish").fails(&["d.npy", "numpy.save"]);
+    case().data("d.npy", &npy("<f4", "(2, 6)", &floats(&[0.0; 11]))).fails(&["d.npy", "[2, 6]"]);
+    case().data("d.npy", &npy("<f4", "(99999999999, 99999999999)", &[])).fails(&["d.npy"]);
+    case().data("d.npy", &npy("<c8", "(1, 6)", &[0; 48])).fails(&["<c8", "float32"]);
+    case().data("d.npy", &npy("<f4", "(0, 6)", &[])).fails(&["d.npy", "at least one sample"]);
+    case().data("d.npy", &npy("<f4", "(1, 5)", &floats(&[0.0; 5]))).fails(&["5 features", "\"lstm\" takes 6"]);
     let mut nan = [0.0; 12];
     nan[8] = f32::NAN;
-    case()
-        .data("d.npy", &npy("<f4", "(2, 6)", &floats(&nan)))
-        .fails(&["sequence 0, step 1, feature 2", "NaN"]);
+    case().data("d.npy", &npy("<f4", "(2, 6)", &floats(&nan))).fails(&["sequence 0, step 1, feature 2", "NaN"]);
     let x = || ("x", npy("<f4", "(2, 6)", &floats(&[0.0; 12])));
     case().data("d.npz", b"PK").fails(&["d.npz", "damaged"]);
-    case()
-        .data("d.npz", &npz(&[("z", vec![])]))
-        .fails(&["no array x", "z.npy"]);
-    case()
-        .data(
-            "d.npz",
-            &npz(&[x(), ("lengths", npy("<i4", "(1,)", &3i32.to_le_bytes()))]),
-        )
-        .fails(&["lengths"]);
-    case()
-        .data(
-            "d.npz",
-            &npz(&[x(), ("lengths", npy("<i4", "(1,)", &(-2i32).to_le_bytes()))]),
-        )
-        .fails(&["lengths"]);
-    case()
-        .data("d.npz", &npz(&[x(), ("y", npy("|i1", "(3,)", &[0; 3]))]))
-        .fails(&["y", "3 labels"]);
+    case().data("d.npz", &npz(&[("z", vec![])])).fails(&["no array x", "z.npy"]);
+    case().data("d.npz", &npz(&[x(), ("lengths", npy("<i4", "(1,)", &3i32.to_le_bytes()))])).fails(&["lengths"]);
+    case().data("d.npz", &npz(&[x(), ("lengths", npy("<i4", "(1,)", &(-2i32).to_le_bytes()))])).fails(&["lengths"]);
+    case().data("d.npz", &npz(&[x(), ("y", npy("|i1", "(3,)", &[0; 3]))])).fails(&["y", "3 labels"]);
     case().data("d.csv", b"").fails(&["d.csv", "no samples"]);
-    case()
-        .data("d.csv", b"1,2,3,4,5,6\n1,2,3,4,5,6\n")
-        .fails(&["column names"]);
-    case()
-        .data("d.csv", b"a,b,c,d,e,f\n1,2,3,4,5,6\n1,2,3\n")
-        .fails(&["d.csv", "line"]);
-    case()
-        .data("d.csv", b"a,b,c,d,e,f\n1,2,x,4,5,6\n")
-        .fails(&["line 2, column \"c\"", "\"x\""]);
-    case()
-        .data("d.csv", b"label,a,b,c,d,e,f\n1.5,1,2,3,4,5,6\n")
-        .fails(&["label", "whole number"]);
-    case()
-        .data("d.csv", b"a,b,c,d,e,f\n1,2,inf,4,5,6\n")
-        .fails(&["step 0, feature 2", "inf"]);
+    case().data("d.csv", b"1,2,3,4,5,6\n1,2,3,4,5,6\n").fails(&["column names"]);
+    case().data("d.csv", b"a,b,c,d,e,f\n1,2,3,4,5,6\n1,2,3\n").fails(&["d.csv", "line"]);
+    case().data("d.csv", b"a,b,c,d,e,f\n1,2,x,4,5,6\n").fails(&["line 2, column \"c\"", "\"x\""]);
+    case().data("d.csv", b"label,a,b,c,d,e,f\n1.5,1,2,3,4,5,6\n").fails(&["label", "whole number"]);
+    case().data("d.csv", b"a,b,c,d,e,f\n1,2,inf,4,5,6\n").fails(&["step 0, feature 2", "inf"]);
 }
 
 #[test]
@@ -205,14 +141,9 @@ fn wrong_maps() {
     map("labels = [").fails(&["model.toml", "line 1"]);
     map("colour = 3").fails(&["model.toml", "colour"]);
     map("[[layer]]\nname = \"lstm\"\n").fails(&["layer \"fc\"", "[[layer]]"]);
-    map(&format!("{layers}[[layer]]\nname = \"head\"\n"))
-        .fails(&["layer \"head\"", "\"fc\", \"lstm\""]);
+    map(&format!("{layers}[[layer]]\nname = \"head\"\n")).fails(&["layer \"head\"", "\"fc\", \"lstm\""]);
     map(&format!("{layers}activation = \"swish\"\n")).fails(&["layer \"fc\"", "swish", "softmax"]);
-    map("[[layer]]\nname = \"fc\"\n[[layer]]\nname = \"lstm\"\n").fails(&[
-        "layer \"lstm\"",
-        "takes 6",
-        "yields 7",
-    ]);
+    map("[[layer]]\nname = \"fc\"\n[[layer]]\nname = \"lstm\"\n").fails(&["layer \"lstm\"", "takes 6", "yields 7"]);
     map(&format!("labels = [\"a\"]\n{layers}")).fails(&["labels", "1 entries", "7"]);
     map(&format!("{layers}[input]\nscale = [1.0]\n")).fails(&["input.scale"]);
     map(&format!("{layers}[input]\nscale = [1,1,1,0,1,1]\n")).fails(&["input.scale", "zero"]);
@@ -220,14 +151,8 @@ fn wrong_maps() {
 }
 
 fn tensors(list: &[(&str, &[usize], f32)]) -> Vec<u8> {
-    let data: Vec<Vec<u8>> = list
-        .iter()
-        .map(|(_, s, v)| floats(&vec![*v; s.iter().product()]))
-        .collect();
-    let views = list
-        .iter()
-        .zip(&data)
-        .map(|((n, s, _), d)| (*n, TensorView::new(Dtype::F32, s.to_vec(), d).unwrap()));
+    let data: Vec<Vec<u8>> = list.iter().map(|(_, s, v)| floats(&vec![*v; s.iter().product()])).collect();
+    let views = list.iter().zip(&data).map(|((n, s, _), d)| (*n, TensorView::new(Dtype::F32, s.to_vec(), d).unwrap()));
     safetensors::serialize(views, None).unwrap()
 }
 
@@ -242,30 +167,19 @@ fn wrong_pytorch_models() {
     };
     case(&[ih]).fails(&["m.safetensors", "layer \"lstm\"", "weight_hh_l0"]);
     case(&[ih, ("lstm.weight_hh_l0", &[9, 2], 0.1)]).fails(&["layer \"lstm\"", "[9, 2]"]);
-    case(&[ih, hh, ("lstm.weight_ih_l0_reverse", &[8, 6], 0.1)])
-        .fails(&["layer \"lstm\"", "bidirectional"]);
+    case(&[ih, hh, ("lstm.weight_ih_l0_reverse", &[8, 6], 0.1)]).fails(&["layer \"lstm\"", "bidirectional"]);
     case(&[("lstm.weight_ih_l0", &[8, 6], f32::NAN), hh]).fails(&["layer \"lstm\"", "NaN"]);
-    let two = [
-        ih,
-        hh,
-        ("a.weight", &[3, 2][..], 0.1),
-        ("b.weight", &[3, 3][..], 0.1),
-    ];
+    let two = [ih, hh, ("a.weight", &[3, 2][..], 0.1), ("b.weight", &[3, 3][..], 0.1)];
     case(&two).fails(&["\"a\", \"b\", \"lstm\"", "[[layer]] name = \"a\""]);
     case(&[ih, hh, ("a.weight", &[3, 5], 0.1)]).fails(&["layer \"a\"", "takes 5", "yields 2"]);
     let whole = std::fs::read(models("watch/watch.safetensors")).unwrap();
-    Case::watch()
-        .model("m.safetensors", &whole[..whole.len() / 2])
-        .fails(&["m.safetensors", "not a whole"]);
-    Case::watch()
-        .model("m.pb", &whole)
-        .fails(&["m.pb", ".keras"]);
+    Case::watch().model("m.safetensors", &whole[..whole.len() / 2]).fails(&["m.safetensors", "not a whole"]);
+    Case::watch().model("m.pb", &whole).fails(&["m.pb", ".keras"]);
 }
 
 /// The digits model with its configuration rewritten.
 fn keras(from: &str, to: &str) -> Vec<u8> {
-    let mut old =
-        zip::ZipArchive::new(std::fs::File::open(models("digits/digits.keras")).unwrap()).unwrap();
+    let mut old = zip::ZipArchive::new(std::fs::File::open(models("digits/digits.keras")).unwrap()).unwrap();
     let mut new = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for name in ["config.json", "model.weights.h5"] {
         let mut bytes = Vec::new();
@@ -275,8 +189,7 @@ fn keras(from: &str, to: &str) -> Vec<u8> {
             assert!(text.contains(from), "{from}");
             bytes = text.replace(from, to).into_bytes();
         }
-        new.start_file(name, zip::write::SimpleFileOptions::default())
-            .unwrap();
+        new.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         new.write_all(&bytes).unwrap();
     }
     new.finish().unwrap().into_inner()
@@ -285,31 +198,16 @@ fn keras(from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn wrong_keras_models() {
     let case = |from: &str, to: &str| Case::digits().model("m.keras", &keras(from, to));
-    case("\"class_name\": \"LSTM\"", "\"class_name\": \"GRU\"").fails(&[
-        "m.keras",
-        "layer \"lstm\"",
-        "GRU",
-    ]);
-    case(
-        "\"recurrent_activation\": \"sigmoid\"",
-        "\"recurrent_activation\": \"hard_sigmoid\"",
-    )
-    .fails(&["recurrent_activation"]);
-    case("\"go_backwards\": false", "\"go_backwards\": true")
-        .fails(&["layer \"lstm\"", "go_backwards"]);
+    case("\"class_name\": \"LSTM\"", "\"class_name\": \"GRU\"").fails(&["m.keras", "layer \"lstm\"", "GRU"]);
+    case("\"recurrent_activation\": \"sigmoid\"", "\"recurrent_activation\": \"hard_sigmoid\"")
+        .fails(&["recurrent_activation"]);
+    case("\"go_backwards\": false", "\"go_backwards\": true").fails(&["layer \"lstm\"", "go_backwards"]);
     case("\"units\": 128", "\"units\": 64").fails(&["layer \"lstm\"", "shape"]);
-    case("\"activation\": \"softmax\"", "\"activation\": \"gelu\"")
-        .fails(&["layer \"dense\"", "gelu"]);
-    case(
-        "\"class_name\": \"Sequential\"",
-        "\"class_name\": \"Custom\"",
-    )
-    .fails(&["Custom"]);
+    case("\"activation\": \"softmax\"", "\"activation\": \"gelu\"").fails(&["layer \"dense\"", "gelu"]);
+    case("\"class_name\": \"Sequential\"", "\"class_name\": \"Custom\"").fails(&["Custom"]);
     case("\"layers\"", "\"strata\"").fails(&["config.json"]);
     let whole = std::fs::read(models("digits/digits.keras")).unwrap();
-    Case::digits()
-        .model("m.keras", &whole[..whole.len() / 2])
-        .fails(&["m.keras", "damaged"]);
+    Case::digits().model("m.keras", &whole[..whole.len() / 2]).fails(&["m.keras", "damaged"]);
 }
 
 #[test]
@@ -327,121 +225,47 @@ fn the_other_commands_answer_too() {
     let blob = models("watch/watch.cell");
     let data = models("digits/test.npz");
     fails(&["inspect".as_ref(), &rubbish], "not a cellstate blob");
-    fails(
-        &["inspect".as_ref(), "nowhere.cell".as_ref()],
-        "nowhere.cell",
-    );
-    fails(
-        &["run".as_ref(), &blob, "--input".as_ref(), &data],
-        "13 features",
-    );
+    fails(&["inspect".as_ref(), "nowhere.cell".as_ref()], "nowhere.cell");
+    fails(&["run".as_ref(), &blob, "--input".as_ref(), &data], "13 features");
     let digits = models("digits/digits.keras");
-    fails(
-        &[
-            "eval".as_ref(),
-            &blob,
-            "--reference".as_ref(),
-            &digits,
-            "--data".as_ref(),
-            &data,
-        ],
-        "different layers",
-    );
+    fails(&["eval".as_ref(), &blob, "--reference".as_ref(), &digits, "--data".as_ref(), &data], "different layers");
     let watch = models("watch/watch.safetensors");
     let out = folder.path().join("missing/out.cell");
     let calibration = models("watch/calibration.npz");
-    let to = [
-        "convert".as_ref(),
-        &*watch,
-        "--calibrate".as_ref(),
-        &*calibration,
-        "-o".as_ref(),
-        &*out,
-    ];
+    let to = ["convert".as_ref(), &*watch, "--calibrate".as_ref(), &*calibration, "-o".as_ref(), &*out];
     fails(&to, "layer \"lstm\": a row's weights");
     let map = models("watch/model.toml");
-    fails(
-        &[&to[..], &["--raw".as_ref(), "--map".as_ref(), &*map]].concat(),
-        "folder that exists",
-    );
+    fails(&[&to[..], &["--raw".as_ref(), "--map".as_ref(), &*map]].concat(), "folder that exists");
 }
 
 #[test]
 fn json_and_lines_have_the_documented_keys() {
     let arguments = |list: &[&Path]| {
         let output = cellstate(&list.iter().map(|a| a.as_os_str()).collect::<Vec<_>>());
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let (blob, map) = (models("watch/watch.cell"), models("watch/model.toml"));
-    let (watch, later) = (
-        models("watch/watch.safetensors"),
-        models("watch/calibration.npz"),
-    );
+    let (watch, later) = (models("watch/watch.safetensors"), models("watch/calibration.npz"));
     let json = "--json".as_ref();
-    let eval = [
-        "eval".as_ref(),
-        &*blob,
-        "--reference".as_ref(),
-        &*watch,
-        "--map".as_ref(),
-        &*map,
-        "--data".as_ref(),
-        &*later,
-    ];
+    let eval =
+        ["eval".as_ref(), &*blob, "--reference".as_ref(), &*watch, "--map".as_ref(), &*map, "--data".as_ref(), &*later];
     let report = arguments(&[&eval[..], &["--raw".as_ref(), json]].concat());
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    for key in [
-        "accuracy_float",
-        "accuracy_int",
-        "snr_db",
-        "rms_error",
-        "max_abs_error",
-        "saturations",
-        "steps",
-    ] {
+    for key in ["accuracy_float", "accuracy_int", "snr_db", "rms_error", "max_abs_error", "saturations", "steps"] {
         assert!(report[key].is_number(), "{key}: {report}");
     }
-    let inspect: serde_json::Value =
-        serde_json::from_str(&arguments(&["inspect".as_ref(), &blob, json])).unwrap();
+    let inspect: serde_json::Value = serde_json::from_str(&arguments(&["inspect".as_ref(), &blob, json])).unwrap();
     assert_eq!(inspect["layers"].as_array().unwrap().len(), 2);
-    assert_eq!(
-        inspect["flash_bytes"],
-        std::fs::metadata(&blob).unwrap().len()
-    );
-    let run = [
-        "run".as_ref(),
-        &*blob,
-        "--input".as_ref(),
-        &*later,
-        "--raw".as_ref(),
-    ];
+    assert_eq!(inspect["flash_bytes"], std::fs::metadata(&blob).unwrap().len());
+    let run = ["run".as_ref(), &*blob, "--input".as_ref(), &*later, "--raw".as_ref()];
     let csv = arguments(&run);
     assert_eq!(csv.lines().count(), 99);
     assert!(csv.starts_with("sequence,step,decision,PEN,"));
-    let lines = arguments(
-        &[
-            &run[..],
-            &[
-                "--format".as_ref(),
-                "jsonl".as_ref(),
-                "--per".as_ref(),
-                "step".as_ref(),
-            ],
-        ]
-        .concat(),
-    );
+    let lines =
+        arguments(&[&run[..], &["--format".as_ref(), "jsonl".as_ref(), "--per".as_ref(), "step".as_ref()]].concat());
     assert_eq!(lines.lines().count(), 98 * 120);
     let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
-    let sum: f64 = first["scores"]
-        .as_object()
-        .unwrap()
-        .values()
-        .filter_map(serde_json::Value::as_f64)
-        .sum();
+    let sum: f64 = first["scores"].as_object().unwrap().values().filter_map(serde_json::Value::as_f64).sum();
     assert!((sum - 1.0).abs() < 1e-4, "{sum}");
 }

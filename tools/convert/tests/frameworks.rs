@@ -9,17 +9,11 @@ use cellstate_reference::{Evaluator, Network};
 use std::path::PathBuf;
 
 fn models(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/models")
-        .join(file)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(file)
 }
 
 fn network(name: &str, file: &str) -> Network {
-    import::load(
-        &models(name).join(file),
-        Some(&models(name).join("model.toml")),
-    )
-    .unwrap()
+    import::load(&models(name).join(file), Some(&models(name).join("model.toml"))).unwrap()
 }
 
 fn watch() -> Network {
@@ -58,10 +52,7 @@ fn worst(
             }
             let Some(row) = rows.next() else { return worst };
             assert_eq!(got.len(), row.len());
-            worst = got
-                .iter()
-                .zip(row)
-                .fold(worst, |w, (a, b)| w.max((a - b).abs()));
+            worst = got.iter().zip(row).fold(worst, |w, (a, b)| w.max((a - b).abs()));
         }
     }
     assert!(rows.next().is_none(), "the framework has more rows");
@@ -74,87 +65,33 @@ const TOLERANCE: f64 = 1e-5;
 #[test]
 fn the_reference_equals_keras() {
     let (network, test) = (digits(), sequences("digits/test.npz"));
-    let probabilities = worst(
-        &network,
-        &test,
-        &array("digits/keras.npz", "probabilities"),
-        |e, last| {
-            if last {
-                e.layers()[1].output.clone()
-            } else {
-                Vec::new()
-            }
-        },
-    );
-    let hidden = worst(
-        &network,
-        &test,
-        &array("digits/keras.npz", "hidden"),
-        |e, _| e.layers()[0].output.clone(),
-    );
-    println!(
-        "digits: max error of probabilities {probabilities:.2e}, of hidden states {hidden:.2e}"
-    );
+    let probabilities = worst(&network, &test, &array("digits/keras.npz", "probabilities"), |e, last| {
+        if last { e.layers()[1].output.clone() } else { Vec::new() }
+    });
+    let hidden = worst(&network, &test, &array("digits/keras.npz", "hidden"), |e, _| e.layers()[0].output.clone());
+    println!("digits: max error of probabilities {probabilities:.2e}, of hidden states {hidden:.2e}");
     assert!(probabilities <= TOLERANCE && hidden <= TOLERANCE);
 }
 
 #[test]
 fn the_reference_equals_pytorch() {
     let (network, later) = (watch(), sequences("watch/later.npz"));
-    let hidden = worst(
-        &network,
-        &later,
-        &array("watch/pytorch.npz", "hidden"),
-        |e, _| e.layers()[0].output.clone(),
-    );
-    let logits = worst(
-        &network,
-        &later,
-        &array("watch/pytorch.npz", "logits"),
-        |e, _| e.layers()[1].z.clone(),
-    );
+    let hidden = worst(&network, &later, &array("watch/pytorch.npz", "hidden"), |e, _| e.layers()[0].output.clone());
+    let logits = worst(&network, &later, &array("watch/pytorch.npz", "logits"), |e, _| e.layers()[1].z.clone());
     println!("watch: max error of hidden states {hidden:.2e}, of logits {logits:.2e}");
     assert!(hidden <= TOLERANCE);
     assert!(logits <= TOLERANCE);
 }
 
 fn quantized(network: &Network, calibration: &str, weights: Weights) -> Vec<u8> {
-    convert(
-        network,
-        &sequences(calibration),
-        Units::Counts,
-        weights,
-        "test",
-        || (),
-    )
-    .unwrap()
-    .blob
+    convert(network, &sequences(calibration), Units::Counts, weights, "test", || ()).unwrap().blob
 }
 
-fn report(
-    network: &Network,
-    calibration: &str,
-    test: &str,
-    weights: Weights,
-    score: Score,
-) -> Report {
+fn report(network: &Network, calibration: &str, test: &str, weights: Weights, score: Score) -> Report {
     let blob = quantized(network, calibration, weights);
-    let words: Vec<u32> = blob
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&b| u32::from_le_bytes(b))
-        .collect();
+    let words: Vec<u32> = blob.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
     let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
-    let report = compare(
-        &model,
-        network,
-        &sequences(test),
-        Units::Counts,
-        score,
-        || (),
-    )
-    .unwrap();
+    let report = compare(&model, network, &sequences(test), Units::Counts, score, || ()).unwrap();
     let all = report.all_hidden();
     println!(
         "{test} {weights:?}: accuracy float {:.4} integer {:.4}, alike {} of {}, SNR {:.1} dB, RMS {:.6}, max {:.4}",
@@ -173,23 +110,13 @@ fn report(
 fn holds(report: &Report, snr: f64) {
     let apart = (report.accuracy_float().unwrap() - report.accuracy_int().unwrap()).abs();
     assert!(apart <= 0.003, "accuracy differs by {apart}");
-    assert!(
-        report.all_hidden().snr_db() >= snr,
-        "SNR is {} dB",
-        report.all_hidden().snr_db()
-    );
+    assert!(report.all_hidden().snr_db() >= snr, "SNR is {} dB", report.all_hidden().snr_db());
 }
 
 #[test]
 fn digits_keep_their_accuracy() {
     for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
-        let report = report(
-            &digits(),
-            "digits/calibration.npz",
-            "digits/test.npz",
-            weights,
-            Score::Sequence,
-        );
+        let report = report(&digits(), "digits/calibration.npz", "digits/test.npz", weights, Score::Sequence);
         assert_eq!(report.scored, 600);
         // Keras's own accuracy on the same split.
         assert!((report.accuracy_float().unwrap() - 589.0 / 600.0).abs() < 1e-12);
@@ -200,58 +127,22 @@ fn digits_keep_their_accuracy() {
 #[test]
 fn watch_keeps_its_accuracy() {
     for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
-        holds(
-            &report(
-                &watch(),
-                "watch/calibration.npz",
-                "watch/later.npz",
-                weights,
-                Score::Step,
-            ),
-            snr,
-        );
+        holds(&report(&watch(), "watch/calibration.npz", "watch/later.npz", weights, Score::Step), snr);
     }
     // People that the model never saw: it is less sure of itself, and 8-bit errors move its decisions in time.
-    holds(
-        &report(
-            &watch(),
-            "watch/calibration.npz",
-            "watch/unseen.npz",
-            Weights::W8,
-            Score::Step,
-        ),
-        28.0,
-    );
-    holds(
-        &report(
-            &watch(),
-            "watch/calibration.npz",
-            "watch/unseen.npz",
-            Weights::W16,
-            Score::Step,
-        ),
-        55.0,
-    );
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W8, Score::Step), 28.0);
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W16, Score::Step), 55.0);
 }
 
 #[test]
 fn the_committed_blobs_are_what_conversion_gives() {
     for (name, network) in [("watch", watch()), ("digits", digits())] {
         let committed = std::fs::read(models(name).join(format!("{name}.cell"))).unwrap();
-        let extension = if name == "watch" {
-            "safetensors"
-        } else {
-            "keras"
-        };
+        let extension = if name == "watch" { "safetensors" } else { "keras" };
         let data = sequences(&format!("{name}/calibration.npz"));
         let source = format!("{name}.{extension}");
-        let blob = convert(&network, &data, Units::Counts, Weights::W8, &source, || ())
-            .unwrap()
-            .blob;
-        assert!(
-            blob == committed,
-            "{name}: run `cellstate convert` again and commit the blob"
-        );
+        let blob = convert(&network, &data, Units::Counts, Weights::W8, &source, || ()).unwrap().blob;
+        assert!(blob == committed, "{name}: run `cellstate convert` again and commit the blob");
     }
 }
 
@@ -259,17 +150,9 @@ fn the_committed_blobs_are_what_conversion_gives() {
 fn raw_counts_and_floats_give_the_same_predictions() {
     let network = digits();
     let blob = quantized(&network, "digits/calibration.npz", Weights::W16);
-    let words: Vec<u32> = blob
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&b| u32::from_le_bytes(b))
-        .collect();
+    let words: Vec<u32> = blob.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
     let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
-    let (mut one, mut two) = (
-        cellstate::State::<2048>::new(),
-        cellstate::State::<2048>::new(),
-    );
+    let (mut one, mut two) = (cellstate::State::<2048>::new(), cellstate::State::<2048>::new());
     let mut counts = cellstate::Session::new(&model, &mut one).unwrap();
     let mut floats = cellstate::Session::new(&model, &mut two).unwrap();
     let test = sequences("digits/test.npz");
@@ -279,20 +162,10 @@ fn raw_counts_and_floats_give_the_same_predictions() {
         floats.reset();
         for sample in sequence.steps() {
             let raw: Vec<i16> = sample.iter().map(|&v| v as i16).collect();
-            let x: Vec<f32> = network
-                .input
-                .apply(sample)
-                .iter()
-                .map(|&v| v as f32)
-                .collect();
+            let x: Vec<f32> = network.input.apply(sample).iter().map(|&v| v as f32).collect();
             counts.step_i16(&raw).unwrap();
             floats.step_f32(&x).unwrap();
-            for (a, b) in counts
-                .hidden(0)
-                .unwrap()
-                .iter()
-                .zip(floats.hidden(0).unwrap())
-            {
+            for (a, b) in counts.hidden(0).unwrap().iter().zip(floats.hidden(0).unwrap()) {
                 apart = apart.max((i32::from(a.to_bits()) - i32::from(b.to_bits())).abs());
             }
         }

@@ -59,16 +59,8 @@ impl<'a> Evaluator<'a> {
 }
 
 fn fresh(layer: &Layer) -> Trace {
-    let cells = if let Layer::Lstm(l) = layer {
-        l.units()
-    } else {
-        0
-    };
-    Trace {
-        z: Vec::new(),
-        cell: vec![0.0; cells],
-        output: vec![0.0; layer.outputs()],
-    }
+    let cells = if let Layer::Lstm(l) = layer { l.units() } else { 0 };
+    Trace { z: Vec::new(), cell: vec![0.0; cells], output: vec![0.0; layer.outputs()] }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -81,9 +73,7 @@ fn sigmoid(z: f64) -> f64 {
 
 /// Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, as in Keras and PyTorch.
 fn lstm(l: &Lstm, x: &[f64], t: &mut Trace) {
-    t.z = (0..l.b.len())
-        .map(|r| dot(l.w.row(r), x) + dot(l.u.row(r), &t.output) + l.b[r])
-        .collect();
+    t.z = (0..l.b.len()).map(|r| dot(l.w.row(r), x) + dot(l.u.row(r), &t.output) + l.b[r]).collect();
     for ((z, c), h) in t.z.chunks_exact(4).zip(&mut t.cell).zip(&mut t.output) {
         *c = sigmoid(z[1]) * *c + sigmoid(z[0]) * libm::tanh(z[2]);
         *h = sigmoid(z[3]) * libm::tanh(*c);
@@ -91,11 +81,7 @@ fn lstm(l: &Lstm, x: &[f64], t: &mut Trace) {
 }
 
 fn dense(d: &Dense, x: &[f64], t: &mut Trace) {
-    t.z =
-        d.b.iter()
-            .enumerate()
-            .map(|(r, b)| dot(d.w.row(r), x) + b)
-            .collect();
+    t.z = d.b.iter().enumerate().map(|(r, b)| dot(d.w.row(r), x) + b).collect();
     t.output = match d.activation {
         Activation::Linear => t.z.clone(),
         Activation::Relu => t.z.iter().map(|z| z.max(0.0)).collect(),

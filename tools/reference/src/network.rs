@@ -58,13 +58,7 @@ impl Lstm {
     /// From matrices whose rows are gate by gate, as every framework stores them: row `gate * H + unit`.
     ///
     /// `gates` gives the framework's order: the position in its matrices of i, f, g and o.
-    pub fn from_gate_major(
-        name: &str,
-        gates: [usize; 4],
-        w: &Matrix,
-        u: &Matrix,
-        b: &[f64],
-    ) -> Self {
+    pub fn from_gate_major(name: &str, gates: [usize; 4], w: &Matrix, u: &Matrix, b: &[f64]) -> Self {
         let units = u.cols;
         let source = |row: usize| gates[row % 4] * units + row / 4;
         Self {
@@ -143,21 +137,12 @@ pub struct InputMap {
 impl InputMap {
     /// Counts are model units.
     pub fn identity(features: usize) -> Self {
-        Self {
-            names: Vec::new(),
-            scale: vec![1.0; features],
-            offset: vec![0.0; features],
-        }
+        Self { names: Vec::new(), scale: vec![1.0; features], offset: vec![0.0; features] }
     }
 
     /// One sample of counts in model units.
     pub fn apply(&self, counts: &[f64]) -> Vec<f64> {
-        counts
-            .iter()
-            .zip(&self.scale)
-            .zip(&self.offset)
-            .map(|((x, s), o)| x * s + o)
-            .collect()
+        counts.iter().zip(&self.scale).zip(&self.offset).map(|((x, s), o)| x * s + o).collect()
     }
 }
 

@@ -28,59 +28,29 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
         "--",
         "convert",
     ]);
-    cellstate.arg(format!("{MODEL}/watch.safetensors")).args([
-        "--map",
-        &format!("{MODEL}/model.toml"),
-        "--raw",
-    ]);
+    cellstate.arg(format!("{MODEL}/watch.safetensors")).args(["--map", &format!("{MODEL}/model.toml"), "--raw"]);
     cellstate.args(["--calibrate", &format!("{MODEL}/calibration.npz")]);
-    packages::run(cellstate.args([
-        "-o",
-        "target/demo/watch.cell",
-        "--rust",
-        "target/demo/watch.rs",
-    ]))?;
+    packages::run(cellstate.args(["-o", "target/demo/watch.cell", "--rust", "target/demo/watch.rs"]))?;
     let blob = std::fs::read("target/demo/watch.cell")?;
     let words = aligned(&blob);
     let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])?;
 
-    println!(
-        "2. streaming recordings of people whose earlier exercises it was trained on, on the host"
-    );
+    println!("2. streaming recordings of people whose earlier exercises it was trained on, on the host");
     let map = Path::new(MODEL).join("model.toml");
     let network = import::load(&Path::new(MODEL).join("watch.safetensors"), Some(&map))?;
     let excerpt = data::load(&Path::new(MODEL).join("later.npz"))?;
-    let host = compare(
-        &model,
-        &network,
-        &excerpt,
-        Units::Counts,
-        Score::Step,
-        || (),
-    )
-    .map_err(|e| anyhow::anyhow!(e))?;
+    let host =
+        compare(&model, &network, &excerpt, Units::Counts, Score::Step, || ()).map_err(|e| anyhow::anyhow!(e))?;
     let all = host.all_hidden();
 
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY);
     let percent = |v: f64| format!("{:.2} %", v * 100.0);
-    table.add_row([
-        "float accuracy, every step".to_owned(),
-        percent(host.accuracy_float().unwrap_or(0.0)),
-    ]);
-    table.add_row([
-        "integer accuracy, host".to_owned(),
-        percent(host.accuracy_int().unwrap_or(0.0)),
-    ]);
-    table.add_row([
-        "hidden state SNR".to_owned(),
-        format!("{:.1} dB", all.snr_db()),
-    ]);
+    table.add_row(["float accuracy, every step".to_owned(), percent(host.accuracy_float().unwrap_or(0.0))]);
+    table.add_row(["integer accuracy, host".to_owned(), percent(host.accuracy_int().unwrap_or(0.0))]);
+    table.add_row(["hidden state SNR".to_owned(), format!("{:.1} dB", all.snr_db())]);
     table.add_row(["model, bytes of flash".to_owned(), blob.len().to_string()]);
-    table.add_row([
-        "state, bytes of RAM".to_owned(),
-        model.state_bytes().to_string(),
-    ]);
+    table.add_row(["state, bytes of RAM".to_owned(), model.state_bytes().to_string()]);
     if host_only {
         println!("{table}");
         println!("host only: no board was compared");
@@ -92,26 +62,14 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
     println!("4. streaming the same samples through the emulated Cortex-M4F");
     let report = on_board(&elf, &model, &excerpt)?;
     let (flash, ram) = firmware::flash_and_ram(&elf)?;
-    table.add_row([
-        "integer accuracy, board".to_owned(),
-        percent(report.right_board as f64 / report.steps as f64),
-    ]);
-    table.add_row([
-        "firmware with model, bytes of flash".to_owned(),
-        flash.to_string(),
-    ]);
+    table.add_row(["integer accuracy, board".to_owned(), percent(report.right_board as f64 / report.steps as f64)]);
+    table.add_row(["firmware with model, bytes of flash".to_owned(), flash.to_string()]);
     table.add_row(["firmware, bytes of static RAM".to_owned(), ram.to_string()]);
     let (least, most) = report.instructions;
-    table.add_row([
-        "instructions per step".to_owned(),
-        format!("{least} to {most}"),
-    ]);
+    table.add_row(["instructions per step".to_owned(), format!("{least} to {most}")]);
     println!("{table}");
     println!("bit-exact: {} of {} steps", report.equal, report.steps);
-    ensure!(
-        report.equal == report.steps,
-        "the board and the host differ"
-    );
+    ensure!(report.equal == report.steps, "the board and the host differ");
     Ok(())
 }
 
@@ -123,7 +81,6 @@ pub(crate) fn on_board(elf: &Path, model: &Model, data: &Sequences) -> Result<st
 
 /// A copy of bytes that begins at a multiple of 4.
 pub(crate) fn aligned(bytes: &[u8]) -> Vec<u32> {
-    let word =
-        |c: &[u8]| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)));
+    let word = |c: &[u8]| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)));
     bytes.chunks(4).map(word).collect()
 }

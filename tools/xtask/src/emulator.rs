@@ -40,23 +40,9 @@ impl Board {
         let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
         let mut command = Command::new(QEMU);
-        command.args([
-            "-M",
-            "mps2-an386",
-            "-display",
-            "none",
-            "-monitor",
-            "none",
-            "-semihosting",
-        ]);
-        command
-            .args(["-icount", "shift=7,sleep=off", "-serial"])
-            .arg(format!("unix:{}", socket.display()));
-        command
-            .arg("-kernel")
-            .arg(elf)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        command.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-semihosting"]);
+        command.args(["-icount", "shift=7,sleep=off", "-serial"]).arg(format!("unix:{}", socket.display()));
+        command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.spawn().context(QEMU)?;
         let start = Instant::now();
         let port = loop {
@@ -72,26 +58,19 @@ impl Board {
         };
         port.set_nonblocking(false)?;
         port.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self {
-            child,
-            port,
-            receiver: Receiver::new(),
-        })
+        Ok(Self { child, port, receiver: Receiver::new() })
     }
 
     /// Sends a request and waits for the answer.
     pub(crate) fn request(&mut self, request: &Request) -> Result<Response> {
         let mut frame = [0; MAX_FRAME];
-        let len = encode(request, &mut frame)
-            .map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
+        let len =
+            encode(request, &mut frame).map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
         self.port.write_all(&frame[..len])?;
         let mut bytes = [0; MAX_FRAME];
         let mut seen = Vec::new();
         loop {
-            let count = self
-                .port
-                .read(&mut bytes)
-                .context("the board does not answer")?;
+            let count = self.port.read(&mut bytes).context("the board does not answer")?;
             if count == 0 {
                 bail!("the board ended: {}", String::from_utf8_lossy(&seen));
             }

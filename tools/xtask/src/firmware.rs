@@ -18,9 +18,7 @@ pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     toolchain.apply(&mut cargo);
     cargo.current_dir(Path::new("boards").join(BOARD));
-    cargo
-        .env("CARGO_TARGET_DIR", &target_dir)
-        .env("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?);
+    cargo.env("CARGO_TARGET_DIR", &target_dir).env("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?);
     cargo.env("RUSTFLAGS", "-Dwarnings");
     run(cargo.args(["build", "--release", "--locked", "--target", TARGET]))?;
     let elf = target_dir.join(TARGET).join("release").join(BOARD);
@@ -52,16 +50,8 @@ pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
 pub(crate) fn panic_symbols(elf: &Path) -> Result<Vec<String>> {
     let bytes = std::fs::read(elf)?;
     let file = object::File::parse(&*bytes).context("not an ELF")?;
-    let names = file
-        .symbols()
-        .filter_map(|s| Some(format!("{:#}", rustc_demangle::demangle(s.name().ok()?))));
+    let names = file.symbols().filter_map(|s| Some(format!("{:#}", rustc_demangle::demangle(s.name().ok()?))));
     let names: Vec<String> = names.collect();
-    ensure!(
-        names.iter().any(|n| n.contains("serve") || n == "main"),
-        "the ELF has no symbols to look at"
-    );
-    Ok(names
-        .into_iter()
-        .filter(|n| n.contains("core::panicking"))
-        .collect())
+    ensure!(names.iter().any(|n| n.contains("serve") || n == "main"), "the ELF has no symbols to look at");
+    Ok(names.into_iter().filter(|n| n.contains("core::panicking")).collect())
 }

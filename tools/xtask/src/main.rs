@@ -43,7 +43,5 @@ fn main() -> anyhow::Result<()> {
 
 fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
-        .nth(2)
-        .map_or_else(|| here.clone(), PathBuf::from)
+    here.ancestors().nth(2).map_or_else(|| here.clone(), PathBuf::from)
 }

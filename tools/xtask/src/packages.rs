@@ -14,20 +14,14 @@ pub(crate) fn has(program: &str) -> bool {
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     static UPDATE: Once = Once::new();
     let list = packages.join(" ");
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|o| o.stdout.trim_ascii() == b"0");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout.trim_ascii() == b"0");
     if !(root && has("apt-get")) {
         bail!("missing packages: as root, run `apt-get install {list}`");
     }
     eprintln!("installing Debian packages: {list}");
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .arg("-qq")
-            .args(arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments);
         run(&mut command)
     };
     UPDATE.call_once(|| drop(apt(&["update"])));
@@ -41,9 +35,5 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    bail!(
-        "{command:?} failed\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
+    bail!("{command:?} failed\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

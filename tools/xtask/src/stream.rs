@@ -28,16 +28,9 @@ pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board) -> Res
         Response::Ready { model: id, .. } if id == model.id() => {}
         other => bail!("the board has another model: {other:?}"),
     }
-    let total: usize = data
-        .sequences
-        .iter()
-        .map(cellstate_convert::data::Sequence::len)
-        .sum();
+    let total: usize = data.sequences.iter().map(cellstate_convert::data::Sequence::len).sum();
     let bar = ProgressBar::new(total as u64).with_prefix("streaming");
-    let mut report = Report {
-        instructions: (u64::MAX, 0),
-        ..Report::default()
-    };
+    let mut report = Report { instructions: (u64::MAX, 0), ..Report::default() };
     let mut failure = None;
     eval::run(model, data, Units::Counts, |session, s, t| {
         if failure.is_none() {
@@ -64,28 +57,17 @@ fn one(
         bail!("the board did not reset");
     }
     let sample = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
-    let Response::Prediction {
-        argmax,
-        outputs,
-        digest,
-        ticks,
-    } = board.request(&Request::Sample(sample))?
-    else {
+    let Response::Prediction { argmax, outputs, digest, ticks } = board.request(&Request::Sample(sample))? else {
         bail!("the board did not predict at sequence {s}, step {t}");
     };
     let output = session.output();
     report.steps += 1;
-    let same = output.iter().eq(outputs)
-        && output.argmax() == usize::from(argmax)
-        && session.digest() == digest;
+    let same = output.iter().eq(outputs) && output.argmax() == usize::from(argmax) && session.digest() == digest;
     report.equal += u64::from(same);
     let label = sequence.label(t);
     report.right_host += u64::from(label == Some(output.argmax() as i64));
     report.right_board += u64::from(label == Some(argmax.into()));
     let count = instructions(ticks);
-    report.instructions = (
-        report.instructions.0.min(count),
-        report.instructions.1.max(count),
-    );
+    report.instructions = (report.instructions.0.min(count), report.instructions.1.max(count));
     Ok(())
 }

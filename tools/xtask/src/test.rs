@@ -20,36 +20,13 @@ pub(crate) fn run() -> Result<()> {
         stages.cargo("format", outside, &["fmt", "--check"]);
     }
     let deny = ["--", "-D", "warnings"];
+    stages.cargo("clippy", ".", &[&["clippy", "--workspace", "--all-targets", "--locked"], &deny[..]].concat());
     stages.cargo(
         "clippy",
         ".",
-        &[
-            &["clippy", "--workspace", "--all-targets", "--locked"],
-            &deny[..],
-        ]
-        .concat(),
+        &[&["clippy", "-p", "cellstate", "--features", "defmt", "--locked"], &deny[..]].concat(),
     );
-    stages.cargo(
-        "clippy",
-        ".",
-        &[
-            &[
-                "clippy",
-                "-p",
-                "cellstate",
-                "--features",
-                "defmt",
-                "--locked",
-            ],
-            &deny[..],
-        ]
-        .concat(),
-    );
-    stages.cargo(
-        "documentation",
-        ".",
-        &["doc", "--workspace", "--no-deps", "--locked"],
-    );
+    stages.cargo("documentation", ".", &["doc", "--workspace", "--no-deps", "--locked"]);
     stages.cargo("host tests", ".", &["test", "--workspace", "--locked"]);
     let board = match emulator::ensure() {
         Ok(()) => board(),
@@ -61,10 +38,7 @@ pub(crate) fn run() -> Result<()> {
         }
     };
     stages.count("emulated board", board);
-    println!(
-        "{} passed, {} failed, {} skipped",
-        stages.passed, stages.failed, stages.skipped
-    );
+    println!("{} passed, {} failed, {} skipped", stages.passed, stages.failed, stages.skipped);
     if stages.failed > 0 {
         bail!("{} stages failed", stages.failed);
     }
@@ -82,15 +56,9 @@ impl Stages {
     fn cargo(&mut self, name: &str, folder: &str, arguments: &[&str]) {
         println!("--- {name}: (in {folder}) cargo {}", arguments.join(" "));
         let mut command = Command::new("cargo");
-        command
-            .current_dir(folder)
-            .args(arguments)
-            .env("RUSTDOCFLAGS", "-D warnings");
+        command.current_dir(folder).args(arguments).env("RUSTDOCFLAGS", "-D warnings");
         if folder != "." {
-            command.env(
-                "CARGO_TARGET_DIR",
-                std::path::absolute("target/boards").unwrap_or_default(),
-            );
+            command.env("CARGO_TARGET_DIR", std::path::absolute("target/boards").unwrap_or_default());
         }
         let result = match command.status() {
             Ok(status) if status.success() => Ok(()),
@@ -117,27 +85,13 @@ fn board() -> Result<()> {
     let folder = Path::new("tests/models/watch");
     let elf = firmware::build(&folder.join("watch.rs"))?;
     let panics = firmware::panic_symbols(&elf)?;
-    ensure!(
-        panics.is_empty(),
-        "the firmware can panic: {}",
-        panics.join(", ")
-    );
+    ensure!(panics.is_empty(), "the firmware can panic: {}", panics.join(", "));
     let blob = std::fs::read(folder.join("watch.cell"))?;
     let words = demo::aligned(&blob);
     let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])?;
     let report = demo::on_board(&elf, &model, &data::load(&folder.join("later.npz"))?)?;
-    println!(
-        "bit-exact: {} of {} steps; instructions per step {:?}",
-        report.equal, report.steps, report.instructions
-    );
-    ensure!(
-        report.steps >= BOARD_STEPS,
-        "only {} steps were compared",
-        report.steps
-    );
-    ensure!(
-        report.equal == report.steps,
-        "the board and the host differ"
-    );
+    println!("bit-exact: {} of {} steps; instructions per step {:?}", report.equal, report.steps, report.instructions);
+    ensure!(report.steps >= BOARD_STEPS, "only {} steps were compared", report.steps);
+    ensure!(report.equal == report.steps, "the board and the host differ");
     Ok(())
 }

@@ -25,17 +25,13 @@ impl Toolchain {
         }
         if has("rustup") {
             eprintln!("adding rustup target {target}");
-            let added = Command::new("timeout")
-                .args(["60", "rustup", "target", "add", target])
-                .output();
+            let added = Command::new("timeout").args(["60", "rustup", "target", "add", target]).output();
             if added.is_ok_and(|o| o.status.success()) && installed(target) {
                 return Ok(Self { rustc: None });
             }
             eprintln!("rustup could not add it; using Debian's rustc-web");
         }
-        Ok(Self {
-            rustc: Some(debian(target)?),
-        })
+        Ok(Self { rustc: Some(debian(target)?) })
     }
 
     /// Points a cargo command at this toolchain.
@@ -48,33 +44,20 @@ impl Toolchain {
 
 /// Whether the present toolchain has a core library for `target`.
 fn installed(target: &str) -> bool {
-    let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", target])
-        .output();
-    output.is_ok_and(|o| {
-        o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir()
-    })
+    let output = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+    output.is_ok_and(|o| o.status.success() && Path::new(String::from_utf8_lossy(&o.stdout).trim()).is_dir())
 }
 
 /// A wrapper of Debian's compiler with a core library for `target`.
 fn debian(target: &str) -> Result<PathBuf> {
     let debian_version = || {
         let output = Command::new(DEBIAN_RUSTC).arg("-V").output().ok()?;
-        Some(
-            String::from_utf8_lossy(&output.stdout)
-                .split_whitespace()
-                .nth(1)?
-                .to_owned(),
-        )
+        Some(String::from_utf8_lossy(&output.stdout).split_whitespace().nth(1)?.to_owned())
     };
     let needed = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
-    let sources = Path::new("/usr/lib/rustlib/src/rust/library/core").is_dir()
-        || Path::new("/usr/src/rustc-web").is_dir();
-    if debian_version().is_none()
-        || !Path::new(DEBIAN_CARGO).is_file()
-        || !has("ld.lld")
-        || !sources
-    {
+    let sources =
+        Path::new("/usr/lib/rustlib/src/rust/library/core").is_dir() || Path::new("/usr/src/rustc-web").is_dir();
+    if debian_version().is_none() || !Path::new(DEBIAN_CARGO).is_file() || !has("ld.lld") || !sources {
         install(&needed)?;
     }
     let version = debian_version().context("rustc-web does not run")?;
@@ -82,10 +65,7 @@ fn debian(target: &str) -> Result<PathBuf> {
     wrapper(&out)?;
     let libraries = out.join("lib/rustlib").join(target).join("lib");
     if !libraries.is_dir() {
-        eprintln!(
-            "building the core library for {target}, once, into {}",
-            out.display()
-        );
+        eprintln!("building the core library for {target}, once, into {}", out.display());
         core_library(&out, target, &libraries)?;
     }
     Ok(out.join("bin/rustc"))
@@ -95,33 +75,20 @@ fn debian(target: &str) -> Result<PathBuf> {
 fn cache() -> Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    Ok(base
-        .context("neither XDG_CACHE_HOME nor HOME is set")?
-        .join("cellstate"))
+    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set")?.join("cellstate"))
 }
 
 /// `bin/rustc` with its own sysroot, whose host part is Debian's.
 fn wrapper(out: &Path) -> Result<()> {
-    let output = Command::new(DEBIAN_RUSTC)
-        .args(["--print", "sysroot"])
-        .output()?;
+    let output = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output()?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     let host = out.join("lib/rustlib").join(HOST);
     fs::create_dir_all(host.join("bin"))?;
     fs::create_dir_all(out.join("bin"))?;
-    link(
-        &sysroot.join("lib/rustlib").join(HOST).join("lib"),
-        &host.join("lib"),
-    )?;
+    link(&sysroot.join("lib/rustlib").join(HOST).join("lib"), &host.join("lib"))?;
     link(Path::new("/usr/bin/ld.lld"), &host.join("bin/rust-lld"))?;
     let rustc = out.join("bin/rustc");
-    fs::write(
-        &rustc,
-        format!(
-            "#!/bin/sh\nexec {DEBIAN_RUSTC} --sysroot \"{}\" \"$@\"\n",
-            out.display()
-        ),
-    )?;
+    fs::write(&rustc, format!("#!/bin/sh\nexec {DEBIAN_RUSTC} --sysroot \"{}\" \"$@\"\n", out.display()))?;
     fs::set_permissions(&rustc, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -145,44 +112,19 @@ fn core_library(out: &Path, target: &str, libraries: &Path) -> Result<()> {
          codegen-units = 1\npanic = \"abort\"\n\n[workspace]\n",
     )?;
     let mut build = Command::new(DEBIAN_CARGO);
-    build
-        .current_dir(&empty)
-        .env("RUSTC", DEBIAN_RUSTC)
-        .env("RUSTC_BOOTSTRAP", "1");
-    build.env(
-        "RUSTFLAGS",
-        "-Cembed-bitcode=yes -Cdebuginfo=0 -Cforce-frame-pointers=no",
-    );
-    build
-        .env("CARGO_TARGET_DIR", work.path().join("target"))
-        .env_remove("CARGO")
-        .env_remove("RUSTUP_TOOLCHAIN");
-    run(build.args([
-        "build",
-        "-q",
-        "--release",
-        "-Zbuild-std=core,alloc",
-        "--target",
-        target,
-    ]))?;
+    build.current_dir(&empty).env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1");
+    build.env("RUSTFLAGS", "-Cembed-bitcode=yes -Cdebuginfo=0 -Cforce-frame-pointers=no");
+    build.env("CARGO_TARGET_DIR", work.path().join("target")).env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN");
+    run(build.args(["build", "-q", "--release", "-Zbuild-std=core,alloc", "--target", target]))?;
 
     let parent = libraries.parent().context("a target's folder")?;
     fs::create_dir_all(parent)?;
     let staged = tempfile::tempdir_in(out)?;
     for entry in fs::read_dir(work.path().join("target").join(target).join("release/deps"))? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let wanted = [
-            "libcore-",
-            "liballoc-",
-            "libcompiler_builtins-",
-            "librustc_std_workspace_core-",
-        ];
-        if name.ends_with(".rlib") && wanted.iter().any(|w| name.starts_with(w)) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let wanted = ["libcore-", "liballoc-", "libcompiler_builtins-", "librustc_std_workspace_core-"];
+        if path.extension().is_some_and(|e| e == "rlib") && wanted.iter().any(|w| name.starts_with(w)) {
             fs::copy(&path, staged.path().join(name))?;
         }
     }

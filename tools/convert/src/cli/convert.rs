@@ -46,10 +46,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     };
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();
     let bar = files::progress("calibrating", data.sequences.len());
-    let converted =
-        cellstate_convert::convert(&network, &data, a.data.units(), weights, &source, || {
-            bar.inc(1)
-        });
+    let converted = cellstate_convert::convert(&network, &data, a.data.units(), weights, &source, || bar.inc(1));
     bar.finish_and_clear();
     let converted = converted.map_err(|e| {
         format!(
@@ -61,19 +58,12 @@ pub(super) fn run(a: &Arguments) -> Done {
     })?;
     let words = files::aligned(&converted.blob);
     // What the device will check, checked before anything is written.
-    let model =
-        Model::parse(&bytemuck::cast_slice(&words)[..converted.blob.len()]).map_err(|e| {
-            format!(
-                "{}: the network's integers do not load: {e}; please report this",
-                a.model.display()
-            )
-        })?;
-    let source = a.rust.as_ref().map(|rust| {
-        (
-            rust,
-            emit::rust::source(&model, converted.blob.len(), &relative(rust, &a.output)),
-        )
-    });
+    let model = Model::parse(&bytemuck::cast_slice(&words)[..converted.blob.len()])
+        .map_err(|e| format!("{}: the network's integers do not load: {e}; please report this", a.model.display()))?;
+    let source = a
+        .rust
+        .as_ref()
+        .map(|rust| (rust, emit::rust::source(&model, converted.blob.len(), &relative(rust, &a.output))));
     files::write(&a.output, &converted.blob)?;
     if let Some((rust, source)) = source {
         files::write(rust, source.as_bytes())?;
@@ -93,8 +83,5 @@ fn relative(rust: &Path, blob: &Path) -> String {
     let absolute = |p: &Path| std::path::absolute(p).unwrap_or_else(|_| p.to_owned());
     let (rust, blob) = (absolute(rust), absolute(blob));
     let folder = rust.parent().unwrap_or(Path::new("/"));
-    pathdiff::diff_paths(&blob, folder)
-        .unwrap_or(blob)
-        .to_string_lossy()
-        .replace('\\', "/")
+    pathdiff::diff_paths(&blob, folder).unwrap_or(blob).to_string_lossy().replace('\\', "/")
 }

@@ -38,16 +38,10 @@ pub(super) fn run(a: &Arguments) -> Done {
         Per::Step => Score::Step,
     };
     let bar = files::progress("comparing", data.sequences.len());
-    let report = compare(&model, &network, &data, a.units.units(), score, || {
-        bar.inc(1)
-    });
+    let report = compare(&model, &network, &data, a.units.units(), score, || bar.inc(1));
     bar.finish_and_clear();
-    let report = report.map_err(|e| {
-        format!(
-            "{}: {e}; give the model that this blob was made from",
-            a.blob.display()
-        )
-    })?;
+    let report =
+        report.map_err(|e| format!("{}: {e}; give the model that this blob was made from", a.blob.display()))?;
     if a.json {
         println!("{:#}", report.json());
     } else {
@@ -59,21 +53,10 @@ pub(super) fn run(a: &Arguments) -> Done {
 fn print(report: &Report) {
     println!("{} steps", report.steps);
     if let (Some(float), Some(int)) = (report.accuracy_float(), report.accuracy_int()) {
-        println!(
-            "accuracy: float {float:.4}, integer {int:.4}; alike on {} of {}",
-            report.agree, report.scored
-        );
+        println!("accuracy: float {float:.4}, integer {int:.4}; alike on {} of {}", report.agree, report.scored);
     }
     for (name, e) in &report.hidden {
-        println!(
-            "{name}: hidden state SNR {:.1} dB, RMS error {:.6}, max error {:.6}",
-            e.snr_db(),
-            e.rms(),
-            e.max()
-        );
+        println!("{name}: hidden state SNR {:.1} dB, RMS error {:.6}, max error {:.6}", e.snr_db(), e.rms(), e.max());
     }
-    println!(
-        "saturated: {} input values, {} cell states",
-        report.saturations.inputs, report.saturations.cells
-    );
+    println!("saturated: {} input values, {} cell states", report.saturations.inputs, report.saturations.cells);
 }

@@ -16,14 +16,9 @@ pub(super) struct Blob {
 impl Blob {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|e| {
-            format!("{shown}: {e}; name a .cell file that `cellstate convert` wrote")
-        })?;
-        Ok(Self {
-            words: aligned(&bytes),
-            len: bytes.len(),
-            path: shown,
-        })
+        let bytes = std::fs::read(path)
+            .map_err(|e| format!("{shown}: {e}; name a .cell file that `cellstate convert` wrote"))?;
+        Ok(Self { words: aligned(&bytes), len: bytes.len(), path: shown })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -31,15 +26,13 @@ impl Blob {
     }
 
     pub(super) fn model(&self) -> Result<Model<'_>, String> {
-        Model::parse(self.bytes())
-            .map_err(|e| format!("{}: {e}; convert the model again", self.path))
+        Model::parse(self.bytes()).map_err(|e| format!("{}: {e}; convert the model again", self.path))
     }
 }
 
 /// A copy of bytes that begins at a multiple of 4.
 pub(super) fn aligned(bytes: &[u8]) -> Vec<u32> {
-    let word =
-        |c: &[u8]| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)));
+    let word = |c: &[u8]| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)));
     bytes.chunks(4).map(word).collect()
 }
 
@@ -59,15 +52,9 @@ pub(super) fn sequences(path: &Path, inputs: usize, layer: &str) -> Result<Seque
 
 /// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = |e: std::io::Error| {
-        format!(
-            "{}: {e}; name an output in a folder that exists and can be written",
-            path.display()
-        )
+        format!("{}: {e}; name an output in a folder that exists and can be written", path.display())
     };
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
@@ -77,16 +64,9 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
 
 /// A bar on standard error over `len` sequences, silent where that is not a terminal.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
+    let target =
+        if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} sequences, {eta}");
     let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_prefix(what.to_owned());
-    if let Ok(style) = style {
-        bar.with_style(style)
-    } else {
-        bar
-    }
+    if let Ok(style) = style { bar.with_style(style) } else { bar }
 }

@@ -33,47 +33,22 @@ fn rows(model: &Model) -> Vec<Row> {
     let last = header.layers.len() - 1;
     let row = |(k, (layer, inputs)): (usize, (Layer, usize))| {
         let (kind, formats) = match layer {
-            Layer::Lstm {
-                cell_frac, z_shift, ..
-            } => (
-                "lstm",
-                format!(
-                    "h Q0.15, c Q{}.{cell_frac}{}",
-                    31 - cell_frac,
-                    shift(z_shift)
-                ),
-            ),
-            Layer::Dense {
-                activation,
-                scale,
-                z_shift,
-                ..
-            } => (
-                "dense",
-                format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase(),
-            ),
+            Layer::Lstm { cell_frac, z_shift, .. } => {
+                ("lstm", format!("h Q0.15, c Q{}.{cell_frac}{}", 31 - cell_frac, shift(z_shift)))
+            }
+            Layer::Dense { activation, scale, z_shift, .. } => {
+                ("dense", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
+            }
         };
         let flash = layer.records() * layer.record_words(inputs) * 4;
         let weights = format!("{:?}", layer.weights()).to_lowercase();
-        Row {
-            kind,
-            inputs,
-            outputs: layer.width(),
-            weights,
-            formats,
-            flash,
-            state: layer.state_words(k == last) * 4,
-        }
+        Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: layer.state_words(k == last) * 4 }
     };
     header.layers().enumerate().map(row).collect()
 }
 
 fn shift(z_shift: u8) -> String {
-    if z_shift == 0 {
-        String::new()
-    } else {
-        format!(", z << {z_shift}")
-    }
+    if z_shift == 0 { String::new() } else { format!(", z << {z_shift}") }
 }
 
 pub(super) fn run(a: &Arguments) -> Done {
@@ -89,14 +64,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     println!("format version {FORMAT_VERSION}, CRC-32 {:08x}", model.id());
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY);
-    table.set_header([
-        "layer",
-        "shape",
-        "weights",
-        "formats",
-        "flash bytes",
-        "state bytes",
-    ]);
+    table.set_header(["layer", "shape", "weights", "formats", "flash bytes", "state bytes"]);
     for row in rows(&model) {
         let shape = format!("{} -> {}", row.inputs, row.outputs);
         table.add_row([
@@ -109,11 +77,7 @@ pub(super) fn run(a: &Arguments) -> Done {
         ]);
     }
     println!("{table}");
-    println!(
-        "flash {flash} bytes, state {} bytes, saved state {} bytes",
-        model.state_bytes(),
-        model.saved_bytes()
-    );
+    println!("flash {flash} bytes, state {} bytes, saved state {} bytes", model.state_bytes(), model.saved_bytes());
     for (what, text) in [("inputs", header.features), ("outputs", header.labels)] {
         if !text.is_empty() {
             println!("{what}: {}", text.lines().collect::<Vec<_>>().join(", "));

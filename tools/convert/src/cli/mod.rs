@@ -41,18 +41,14 @@ enum Command {
 /// How the samples of a data file are to be read.
 #[derive(Args)]
 struct DataOptions {
-    /// The data holds raw sensor counts: the [input] map of model.toml applies.
+    /// The data holds raw sensor counts: the input map of model.toml applies.
     #[arg(long)]
     raw: bool,
 }
 
 impl DataOptions {
     fn units(&self) -> cellstate_convert::eval::Units {
-        if self.raw {
-            cellstate_convert::eval::Units::Counts
-        } else {
-            cellstate_convert::eval::Units::Model
-        }
+        if self.raw { cellstate_convert::eval::Units::Counts } else { cellstate_convert::eval::Units::Model }
     }
 }
 

@@ -37,9 +37,8 @@ pub(super) fn run(a: &Arguments) -> Done {
     let model = blob.model()?;
     let data = files::sequences(&a.input, model.inputs(), "input")?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let names: Vec<String> = (0..model.outputs())
-        .map(|k| model.label(k).map_or(format!("output{k}"), str::to_owned))
-        .collect();
+    let names: Vec<String> =
+        (0..model.outputs()).map(|k| model.label(k).map_or(format!("output{k}"), str::to_owned)).collect();
     let mut written = match a.format {
         Format::Csv => writeln!(out, "sequence,step,decision,{}", names.join(",")),
         Format::Jsonl => Ok(()),
@@ -53,9 +52,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     done.map_err(|e| format!("{}: {e}", a.input.display()))?;
     match written.and_then(|()| out.flush()) {
         // A reader such as `head` may close the pipe when it has enough.
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(format!("standard output: {e}"))
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
         _ => Ok(()),
     }
 }
@@ -79,11 +76,7 @@ fn answer(
             writeln!(out, "{s},{t},{decision},{}", scores.join(","))
         }
         Format::Jsonl => {
-            let scores: serde_json::Map<_, _> = names
-                .iter()
-                .cloned()
-                .zip(scores.into_iter().map(Into::into))
-                .collect();
+            let scores: serde_json::Map<_, _> = names.iter().cloned().zip(scores.into_iter().map(Into::into)).collect();
             let line = serde_json::json!({ "sequence": s, "step": t, "decision": decision, "scores": scores });
             writeln!(out, "{line}")
         }

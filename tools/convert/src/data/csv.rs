@@ -5,45 +5,24 @@ use crate::error::{Error, Result};
 use std::path::Path;
 
 pub(super) fn load(path: &Path) -> Result<Sequences> {
-    let bad = |e: csv::Error| {
-        Error::new(
-            path,
-            e,
-            "give as many fields in every line as the header has",
-        )
-    };
+    let bad = |e: csv::Error| Error::new(path, e, "give as many fields in every line as the header has");
     let bytes = crate::error::read(path)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_reader(&bytes[..]);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
     let header = reader.headers().map_err(bad)?.clone();
     if !header.is_empty() && header.iter().all(|name| name.parse::<f64>().is_ok()) {
-        return Err(Error::new(
-            path,
-            "its first line holds numbers",
-            "begin with a line of column names",
-        ));
+        return Err(Error::new(path, "its first line holds numbers", "begin with a line of column names"));
     }
     let column = |name: &str| header.iter().position(|h| h == name);
     let (sequence_column, label_column) = (column("sequence"), column("label"));
-    let features =
-        header.len() - usize::from(sequence_column.is_some()) - usize::from(label_column.is_some());
+    let features = header.len() - usize::from(sequence_column.is_some()) - usize::from(label_column.is_some());
     let mut sequences: Vec<Sequence> = Vec::new();
     let mut current = None;
     for (line, record) in reader.records().enumerate() {
         let record = record.map_err(bad)?;
         let id = sequence_column.map(|k| record[k].to_owned());
         if sequences.is_empty() || id != current {
-            let labels = if label_column.is_some() {
-                Labels::Steps(Vec::new())
-            } else {
-                Labels::None
-            };
-            sequences.push(Sequence {
-                features,
-                samples: Vec::new(),
-                labels,
-            });
+            let labels = if label_column.is_some() { Labels::Steps(Vec::new()) } else { Labels::None };
+            sequences.push(Sequence { features, samples: Vec::new(), labels });
             current = id;
         }
         let Some(sequence) = sequences.last_mut() else {
@@ -52,12 +31,7 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
         for (k, field) in record.iter().enumerate() {
             let wrong = |kind: &str| {
                 let place = format!("line {}, column \"{}\"", line + 2, &header[k]);
-                Error::new(
-                    path,
-                    format!("\"{field}\" is not {kind}"),
-                    "repair or remove this line",
-                )
-                .at(place)
+                Error::new(path, format!("\"{field}\" is not {kind}"), "repair or remove this line").at(place)
             };
             if Some(k) == label_column {
                 let label = field.parse().map_err(|_| wrong("a whole number"))?;
@@ -65,21 +39,12 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
                     labels.push(label);
                 }
             } else if Some(k) != sequence_column {
-                sequence
-                    .samples
-                    .push(field.parse().map_err(|_| wrong("a number"))?);
+                sequence.samples.push(field.parse().map_err(|_| wrong("a number"))?);
             }
         }
     }
     if sequences.is_empty() || features == 0 {
-        return Err(Error::new(
-            path,
-            "it has no samples",
-            "give a header line and at least one sample",
-        ));
+        return Err(Error::new(path, "it has no samples", "give a header line and at least one sample"));
     }
-    Ok(Sequences {
-        features,
-        sequences,
-    })
+    Ok(Sequences { features, sequences })
 }

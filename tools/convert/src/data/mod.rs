@@ -81,29 +81,16 @@ pub struct Sequences {
 /// A missing or damaged file, another format, no data, a shape that does not add up, a NaN or infinity.
 pub fn load(path: &Path) -> Result<Sequences> {
     let data = match path.extension().and_then(|e| e.to_str()) {
-        Some("npy") => split(
-            path,
-            npy::parse(path, &crate::error::read(path)?)?,
-            None,
-            None,
-        )?,
+        Some("npy") => split(path, &npy::parse(path, &crate::error::read(path)?)?, None, None)?,
         Some("npz") => npz::load(path)?,
         Some("csv") => csv::load(path)?,
         _ => {
-            return Err(Error::new(
-                path,
-                "unknown kind of data",
-                "give a .npy, .npz or .csv file",
-            ));
+            return Err(Error::new(path, "unknown kind of data", "give a .npy, .npz or .csv file"));
         }
     };
     for (s, sequence) in data.sequences.iter().enumerate() {
         if let Some(k) = sequence.samples.iter().position(|v| !v.is_finite()) {
-            let place = format!(
-                "sequence {s}, step {}, feature {}",
-                k / data.features,
-                k % data.features
-            );
+            let place = format!("sequence {s}, step {}, feature {}", k / data.features, k % data.features);
             let cause = format!("the value is {}", sequence.samples[k]);
             return Err(Error::new(path, cause, "remove or repair this sample").at(place));
         }
@@ -112,27 +99,14 @@ pub fn load(path: &Path) -> Result<Sequences> {
 }
 
 /// Cuts an array into sequences.
-fn split(
-    path: &Path,
-    x: npy::Array,
-    lengths: Option<npy::Array>,
-    y: Option<npy::Array>,
-) -> Result<Sequences> {
-    let shape = |remedy: &str| {
-        Error::new(
-            path,
-            format!("the samples have shape {:?}", x.shape),
-            remedy,
-        )
-    };
+fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&npy::Array>) -> Result<Sequences> {
+    let shape = |remedy: &str| Error::new(path, format!("the samples have shape {:?}", x.shape), remedy);
     let (rows, features, fixed) = match x.shape[..] {
         [steps] => (steps, 1, None),
         [steps, features] => (steps, features, None),
         [count, steps, features] => (count * steps, features, Some((count, steps))),
         _ => {
-            return Err(shape(
-                "give (steps, features) or (sequences, steps, features)",
-            ));
+            return Err(shape("give (steps, features) or (sequences, steps, features)"));
         }
     };
     if rows == 0 || features == 0 {
@@ -146,27 +120,19 @@ fn split(
             return Err(shape("with an array of lengths give (all steps, features)"));
         }
     };
-    if lengths.iter().try_fold(0usize, |a, &l| a.checked_add(l)) != Some(rows)
-        || lengths.contains(&0)
-    {
+    if lengths.iter().try_fold(0usize, |a, &l| a.checked_add(l)) != Some(rows) || lengths.contains(&0) {
         let cause = format!("the lengths do not add up to its {rows} samples, or one is zero");
-        return Err(Error::new(
-            path,
-            cause,
-            "make every length positive and their sum the number of rows",
-        )
-        .at("lengths"));
+        return Err(
+            Error::new(path, cause, "make every length positive and their sum the number of rows").at("lengths")
+        );
     }
     let y: Option<Vec<i64>> = y.map(|y| y.data.iter().map(|&v| v as i64).collect());
-    if let Some(y) = &y {
-        if y.len() != lengths.len() && y.len() != rows {
-            let cause = format!(
-                "{} labels for {} sequences of {rows} steps",
-                y.len(),
-                lengths.len()
-            );
-            return Err(Error::new(path, cause, "give one label a sequence or one a step").at("y"));
-        }
+    if let Some(y) = &y
+        && y.len() != lengths.len()
+        && y.len() != rows
+    {
+        let cause = format!("{} labels for {} sequences of {rows} steps", y.len(), lengths.len());
+        return Err(Error::new(path, cause, "give one label a sequence or one a step").at("y"));
     }
     let mut start = 0;
     let sequences = lengths.iter().enumerate().map(|(k, &len)| {
@@ -177,14 +143,7 @@ fn split(
         };
         let samples = x.data[start * features..(start + len) * features].to_vec();
         start += len;
-        Sequence {
-            features,
-            samples,
-            labels,
-        }
+        Sequence { features, samples, labels }
     });
-    Ok(Sequences {
-        features,
-        sequences: sequences.collect(),
-    })
+    Ok(Sequences { features, sequences: sequences.collect() })
 }

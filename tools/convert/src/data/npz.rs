@@ -24,18 +24,10 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
     let has = |name: &str| names.iter().any(|n| n.strip_suffix(".npy") == Some(name));
     let Some(x) = ["x", "X"].into_iter().find(|n| has(n)) else {
         let cause = format!("it has no array x; it has {}", names.join(", "));
-        return Err(Error::new(
-            path,
-            cause,
-            "save the samples as x, their lengths as lengths and labels as y",
-        ));
+        return Err(Error::new(path, cause, "save the samples as x, their lengths as lengths and labels as y"));
     };
     let x = array(path, &mut archive, x)?;
-    let lengths = has("lengths")
-        .then(|| array(path, &mut archive, "lengths"))
-        .transpose()?;
-    let y = has("y")
-        .then(|| array(path, &mut archive, "y"))
-        .transpose()?;
-    split(path, x, lengths, y)
+    let lengths = has("lengths").then(|| array(path, &mut archive, "lengths")).transpose()?;
+    let y = has("y").then(|| array(path, &mut archive, "y")).transpose()?;
+    split(path, &x, lengths.as_ref(), y.as_ref())
 }

@@ -17,11 +17,7 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
         inputs: network.inputs() as u16,
         layers: quantized.layers.iter().map(|l| l.header).collect(),
     };
-    let mut words: Vec<i32> = quantized
-        .features
-        .iter()
-        .flat_map(|f| f.to_words())
-        .collect();
+    let mut words: Vec<i32> = quantized.features.iter().flat_map(|f| f.to_words()).collect();
     for (layer, (_, inputs)) in quantized.layers.iter().zip(header.layers()) {
         records(layer, inputs, &mut words);
     }
@@ -43,9 +39,7 @@ fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
     let rows = &layer.rows;
     let widths = [inputs, layer.header.width()];
     for first in (0..layer.header.records() * ROWS).step_by(ROWS) {
-        let four = |v: &[i32]| -> [i32; ROWS] {
-            std::array::from_fn(|k| v.get(first + k).copied().unwrap_or(0))
-        };
+        let four = |v: &[i32]| -> [i32; ROWS] { std::array::from_fn(|k| v.get(first + k).copied().unwrap_or(0)) };
         words.extend(four(&rows.biases));
         for product in &rows.products {
             words.extend(four(&product.multipliers));
@@ -66,9 +60,7 @@ fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
 fn block(at: impl Fn(usize, usize) -> i32, weights: Weights, words: &mut Vec<i32>) {
     for row in 0..ROWS {
         match weights {
-            Weights::W8 => words.push(i32::from_le_bytes(
-                COLUMN_ORDER.map(|c| at(row, c) as i8 as u8),
-            )),
+            Weights::W8 => words.push(i32::from_le_bytes(COLUMN_ORDER.map(|c| at(row, c) as i8 as u8))),
             Weights::W16 => {
                 words.extend([0, 2].map(|c| (at(row, c) as u16 as i32) | (at(row, c + 1) << 16)));
             }

@@ -47,23 +47,11 @@ pub(super) fn load(path: &Path) -> Result<(String, Vec<Layer>)> {
         .map_err(|e| Error::new(path, e, "save the model again with Keras 3").at("config.json"))?;
     if !["Sequential", "Functional"].contains(&config.class_name.as_str()) {
         let cause = format!("it is a {} model", config.class_name);
-        return Err(Error::new(
-            path,
-            cause,
-            "save a Sequential model or a Functional chain",
-        ));
+        return Err(Error::new(path, cause, "save a Sequential model or a Functional chain"));
     }
-    let weights =
-        hdf5_pure::File::from_bytes(archive.unpack("model.weights.h5")?).map_err(|e| {
-            Error::new(path, e, "save the model again with Keras 3").at("model.weights.h5")
-        })?;
-    let mut importer = Importer {
-        path,
-        weights,
-        counts: HashMap::new(),
-        layers: Vec::new(),
-        open: true,
-    };
+    let weights = hdf5_pure::File::from_bytes(archive.unpack("model.weights.h5")?)
+        .map_err(|e| Error::new(path, e, "save the model again with Keras 3").at("model.weights.h5"))?;
+    let mut importer = Importer { path, weights, counts: HashMap::new(), layers: Vec::new(), open: true };
     let mut before: Option<&Entry> = None;
     for entry in &config.config.layers {
         importer.in_chain(before, entry)?;
@@ -96,11 +84,7 @@ impl Importer<'_> {
         if inputs.is_empty() || inputs == expected {
             return Ok(());
         }
-        let cause = format!(
-            "its inputs are {} and the layer before it is {}",
-            inputs.join(", "),
-            expected.join(", ")
-        );
+        let cause = format!("its inputs are {} and the layer before it is {}", inputs.join(", "), expected.join(", "));
         Err(self.refuse(entry, cause, "save a model whose layers form one chain"))
     }
 
@@ -112,11 +96,7 @@ impl Importer<'_> {
             "Activation" => self.activation(entry),
             class => {
                 let cause = format!("layers of class {class} are not supported");
-                Err(self.refuse(
-                    entry,
-                    cause,
-                    "use InputLayer, LSTM, Dense, Activation and Dropout",
-                ))
+                Err(self.refuse(entry, cause, "use InputLayer, LSTM, Dense, Activation and Dropout"))
             }
         }
     }
@@ -153,13 +133,7 @@ impl Importer<'_> {
             self.expect(entry, &b, (4 * units, 1))?;
             b.data
         };
-        self.layers.push(Layer::Lstm(Lstm::from_gate_major(
-            entry.name(),
-            GATES,
-            &transpose(&w),
-            &transpose(&u),
-            &b,
-        )));
+        self.layers.push(Layer::Lstm(Lstm::from_gate_major(entry.name(), GATES, &transpose(&w), &transpose(&u), &b)));
         Ok(())
     }
 
@@ -177,38 +151,26 @@ impl Importer<'_> {
             b.data
         };
         let activation = self.named(entry)?;
-        self.layers.push(Layer::Dense(Dense {
-            name: entry.name().to_owned(),
-            w: transpose(&w),
-            b,
-            activation,
-        }));
+        self.layers.push(Layer::Dense(Dense { name: entry.name().to_owned(), w: transpose(&w), b, activation }));
         Ok(())
     }
 
     /// An activation of its own, folded into the linear dense layer before it.
     fn activation(&mut self, entry: &Entry) -> Result<()> {
         let own = self.named(entry)?;
-        if let Some(Layer::Dense(d)) = self.layers.last_mut() {
-            if d.activation == Activation::Linear {
-                d.activation = own;
-                return Ok(());
-            }
+        if let Some(Layer::Dense(d)) = self.layers.last_mut()
+            && d.activation == Activation::Linear
+        {
+            d.activation = own;
+            return Ok(());
         }
-        Err(self.refuse(
-            entry,
-            "it does not follow a linear Dense layer",
-            "put it right behind one",
-        ))
+        Err(self.refuse(entry, "it does not follow a linear Dense layer", "put it right behind one"))
     }
 
     fn named(&self, entry: &Entry) -> Result<Activation> {
         let name = entry.config["activation"].as_str().unwrap_or("");
         activation(name).ok_or_else(|| {
-            let cause = format!(
-                "its activation {} is not supported",
-                entry.config["activation"]
-            );
+            let cause = format!("its activation {} is not supported", entry.config["activation"]);
             self.refuse(entry, cause, &format!("use {ACTIVATIONS}"))
         })
     }
@@ -217,11 +179,7 @@ impl Importer<'_> {
     fn group(&mut self, class: &str) -> String {
         let n = self.counts.entry(class.to_owned()).or_default();
         *n += 1;
-        if *n == 1 {
-            class.to_owned()
-        } else {
-            format!("{class}_{}", *n - 1)
-        }
+        if *n == 1 { class.to_owned() } else { format!("{class}_{}", *n - 1) }
     }
 
     fn dataset(&self, entry: &Entry, at: &str) -> Result<Matrix> {
@@ -250,10 +208,7 @@ impl Importer<'_> {
         if (m.rows, m.cols) == shape && m.cols > 0 {
             return Ok(());
         }
-        let cause = format!(
-            "its weights have shape {:?} where the configuration says {shape:?}",
-            (m.rows, m.cols)
-        );
+        let cause = format!("its weights have shape {:?} where the configuration says {shape:?}", (m.rows, m.cols));
         Err(self.refuse(entry, cause, "save the model again with Keras 3"))
     }
 }

@@ -44,16 +44,10 @@ impl Map {
         let bytes = crate::error::read(path)?;
         let text = String::from_utf8(bytes).map_err(|e| Error::new(path, e, "save it as UTF-8"))?;
         let file = toml::from_str(&text).map_err(|e: toml::de::Error| {
-            let line = e
-                .span()
-                .map_or(0, |s| text[..s.start].lines().count().max(1));
-            Error::new(path, e.message(), "see the example in the README")
-                .at(format_args!("line {line}"))
+            let line = e.span().map_or(0, |s| text[..s.start].lines().count().max(1));
+            Error::new(path, e.message(), "see the example in the README").at(format_args!("line {line}"))
         })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
+        Ok(Self { path: path.to_owned(), file })
     }
 
     /// The layers in order with their activations; empty if the map names none.
@@ -61,19 +55,11 @@ impl Map {
         let entry = |e: &Entry| {
             let name = e.activation.as_deref().unwrap_or("linear");
             activation(name).ok_or_else(|| {
-                Error::new(
-                    &self.path,
-                    format!("unknown activation \"{name}\""),
-                    format_args!("use {ACTIVATIONS}"),
-                )
-                .in_layer(&e.name)
+                Error::new(&self.path, format!("unknown activation \"{name}\""), format_args!("use {ACTIVATIONS}"))
+                    .in_layer(&e.name)
             })
         };
-        self.file
-            .layer
-            .iter()
-            .map(|e| Ok((e.name.as_str(), entry(e)?)))
-            .collect()
+        self.file.layer.iter().map(|e| Ok((e.name.as_str(), entry(e)?))).collect()
     }
 
     /// Names and the input map, onto a network.
@@ -86,20 +72,9 @@ impl Map {
             Err(Error::new(&self.path, cause, "give one entry each, or leave it out").at(place))
         };
         count("labels", self.file.labels.len(), network.outputs())?;
-        let names = self
-            .file
-            .labels
-            .iter()
-            .chain(self.file.input.iter().flat_map(|i| &i.names));
-        if names
-            .clone()
-            .any(|n| n.is_empty() || n.contains(['\n', '\r']))
-        {
-            return Err(Error::new(
-                &self.path,
-                "a name is empty or has a line break",
-                "give each a name of one line",
-            ));
+        let names = self.file.labels.iter().chain(self.file.input.iter().flat_map(|i| &i.names));
+        if names.clone().any(|n| n.is_empty() || n.contains(['\n', '\r'])) {
+            return Err(Error::new(&self.path, "a name is empty or has a line break", "give each a name of one line"));
         }
         network.labels = self.file.labels;
         if let Some(name) = self.file.name {
@@ -108,38 +83,21 @@ impl Map {
         if let Some(input) = self.file.input {
             let identity = InputMap::identity(network.inputs());
             count("input.names", input.names.len(), network.inputs())?;
-            let (scale, offset) = (
-                input.scale.unwrap_or(identity.scale),
-                input.offset.unwrap_or(identity.offset),
-            );
+            let (scale, offset) = (input.scale.unwrap_or(identity.scale), input.offset.unwrap_or(identity.offset));
             for (place, values) in [("input.scale", &scale), ("input.offset", &offset)] {
-                count(
-                    place,
-                    values.len().max(1) * usize::from(!values.is_empty()),
-                    network.inputs(),
-                )?;
+                count(place, values.len().max(1) * usize::from(!values.is_empty()), network.inputs())?;
                 if values.len() != network.inputs() || values.iter().any(|v| !v.is_finite()) {
-                    return Err(Error::new(
-                        &self.path,
-                        "it must hold one finite number a feature",
-                        "repair it",
-                    )
-                    .at(place));
+                    return Err(
+                        Error::new(&self.path, "it must hold one finite number a feature", "repair it").at(place)
+                    );
                 }
             }
             if scale.contains(&0.0) {
-                return Err(Error::new(
-                    &self.path,
-                    "a scale is zero",
-                    "give model units per raw count",
-                )
-                .at("input.scale"));
+                return Err(
+                    Error::new(&self.path, "a scale is zero", "give model units per raw count").at("input.scale")
+                );
             }
-            network.input = InputMap {
-                names: input.names,
-                scale,
-                offset,
-            };
+            network.input = InputMap { names: input.names, scale, offset };
         }
         Ok(())
     }

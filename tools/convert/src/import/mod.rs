@@ -43,54 +43,29 @@ pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
 
 /// The chain's shapes and values.
 fn check(model: &Path, layers: &[Layer]) -> Result<()> {
-    let wrong = |layer: &Layer, cause: String, remedy: &str| {
-        Err(Error::new(model, cause, remedy).in_layer(layer.name()))
-    };
+    let wrong =
+        |layer: &Layer, cause: String, remedy: &str| Err(Error::new(model, cause, remedy).in_layer(layer.name()));
     if layers.is_empty() || layers.len() > MAX_LAYERS {
         let cause = format!("it has {} layers with weights", layers.len());
-        return Err(Error::new(
-            model,
-            cause,
-            format_args!("give a model with 1 to {MAX_LAYERS} of LSTM and Dense"),
-        ));
+        return Err(Error::new(model, cause, format_args!("give a model with 1 to {MAX_LAYERS} of LSTM and Dense")));
     }
     let mut width = layers[0].inputs();
     for layer in layers {
         if layer.inputs() != width {
-            let cause = format!(
-                "it takes {} values and the layer before it yields {width}",
-                layer.inputs()
-            );
-            return wrong(
-                layer,
-                cause,
-                "put the layers in the order in which the model runs them",
-            );
+            let cause = format!("it takes {} values and the layer before it yields {width}", layer.inputs());
+            return wrong(layer, cause, "put the layers in the order in which the model runs them");
         }
         width = layer.outputs();
         let sizes = [layer.inputs(), layer.outputs()];
         if sizes.iter().any(|&n| n == 0 || n > usize::from(u16::MAX)) {
-            return wrong(
-                layer,
-                format!("its shape is {sizes:?}"),
-                "give widths from 1 to 65535",
-            );
+            return wrong(layer, format!("its shape is {sizes:?}"), "give widths from 1 to 65535");
         }
         let (matrices, biases): (Vec<&Matrix>, &[f64]) = match layer {
             Layer::Lstm(l) => (vec![&l.w, &l.u], &l.b),
             Layer::Dense(d) => (vec![&d.w], &d.b),
         };
-        if matrices
-            .iter()
-            .flat_map(|m| &m.data)
-            .chain(biases)
-            .any(|v| !v.is_finite())
-        {
-            return wrong(
-                layer,
-                "a weight is NaN or infinite".to_owned(),
-                "train again: the training diverged",
-            );
+        if matrices.iter().flat_map(|m| &m.data).chain(biases).any(|v| !v.is_finite()) {
+            return wrong(layer, "a weight is NaN or infinite".to_owned(), "train again: the training diverged");
         }
     }
     Ok(())

@@ -20,104 +20,58 @@ struct Tensors<'a> {
 pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<(String, Vec<Layer>)> {
     let bytes = crate::error::read(path)?;
     let all = SafeTensors::deserialize(&bytes).map_err(|e| {
-        Error::new(
-            path,
-            format!("not a whole .safetensors file ({e})"),
-            "save it again with safetensors",
-        )
+        Error::new(path, format!("not a whole .safetensors file ({e})"), "save it again with safetensors")
     })?;
     let tensors = Tensors { path, all };
     // The module of each tensor: what stands before the last dot.
-    let modules: BTreeSet<String> = tensors
-        .all
-        .names()
-        .iter()
-        .map(|n| n.rsplit_once('.').map_or("", |(m, _)| m).to_owned())
-        .collect();
+    let modules: BTreeSet<String> =
+        tensors.all.names().iter().map(|n| n.rsplit_once('.').map_or("", |(m, _)| m).to_owned()).collect();
     let is_lstm = |m: &String| tensors.all.tensor(&join(m, "weight_ih_l0")).is_ok();
-    let (recurrent, linear): (Vec<&String>, Vec<&String>) =
-        modules.iter().partition(|m| is_lstm(m));
+    let (recurrent, linear): (Vec<&String>, Vec<&String>) = modules.iter().partition(|m| is_lstm(m));
     let named = map.map(Map::layers).transpose()?.unwrap_or_default();
     let order: Vec<(&str, Activation)> = if !named.is_empty() {
         named
     } else if recurrent.len() <= 1 && linear.len() <= 1 {
-        recurrent
-            .iter()
-            .chain(&linear)
-            .map(|m| (m.as_str(), Activation::Linear))
-            .collect()
+        recurrent.iter().chain(&linear).map(|m| (m.as_str(), Activation::Linear)).collect()
     } else {
         return Err(ambiguous(path, &modules));
     };
     for (k, (name, _)) in order.iter().enumerate() {
         if !modules.contains(*name) || order[..k].iter().any(|(n, _)| n == name) {
             let cause = format!("model.toml names it and the file has {}", list(&modules));
-            return Err(
-                Error::new(path, cause, "name each of the file's layers once").in_layer(name),
-            );
+            return Err(Error::new(path, cause, "name each of the file's layers once").in_layer(name));
         }
     }
     if let Some(unused) = modules.iter().find(|m| order.iter().all(|(n, _)| n != m)) {
-        return Err(Error::new(
-            path,
-            "model.toml does not name it",
-            "add a [[layer]] for it",
-        )
-        .in_layer(unused));
+        return Err(Error::new(path, "model.toml does not name it", "add a [[layer]] for it").in_layer(unused));
     }
     let mut layers = Vec::new();
     for (name, activation) in order {
         if is_lstm(&name.to_owned()) {
             if activation != Activation::Linear {
-                return Err(Error::new(
-                    path,
-                    "an LSTM takes no activation",
-                    "remove it from model.toml",
-                )
-                .in_layer(name));
+                return Err(Error::new(path, "an LSTM takes no activation", "remove it from model.toml").in_layer(name));
             }
             tensors.lstm(name, &mut layers)?;
         } else {
             layers.push(tensors.linear(name, activation)?);
         }
     }
-    let stem = path
-        .file_stem()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Ok((stem, layers))
 }
 
 fn join(module: &str, name: &str) -> String {
-    if module.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{module}.{name}")
-    }
+    if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
 }
 
 fn list(modules: &BTreeSet<String>) -> String {
-    modules
-        .iter()
-        .map(|m| format!("\"{m}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    modules.iter().map(|m| format!("\"{m}\"")).collect::<Vec<_>>().join(", ")
 }
 
 fn ambiguous(path: &Path, modules: &BTreeSet<String>) -> Error {
-    let example: Vec<String> = modules
-        .iter()
-        .map(|m| format!("[[layer]] name = \"{m}\""))
-        .collect();
-    let cause = format!(
-        "the order of its layers cannot be told from the file: {}",
-        list(modules)
-    );
-    let remedy = format!(
-        "give --map model.toml with, in the order in which they run: {}",
-        example.join(", ")
-    );
+    let example: Vec<String> = modules.iter().map(|m| format!("[[layer]] name = \"{m}\"")).collect();
+    let cause = format!("the order of its layers cannot be told from the file: {}", list(modules));
+    let remedy = format!("give --map model.toml with, in the order in which they run: {}", example.join(", "));
     Error::new(path, cause, remedy)
 }
 
@@ -125,40 +79,20 @@ impl Tensors<'_> {
     fn matrix(&self, module: &str, name: &str) -> Result<Matrix> {
         let full = join(module, name);
         let wrong = |cause: String| {
-            Error::new(
-                self.path,
-                cause,
-                "save the state dict of torch.nn.LSTM and torch.nn.Linear in float32",
-            )
-            .in_layer(module)
+            Error::new(self.path, cause, "save the state dict of torch.nn.LSTM and torch.nn.Linear in float32")
+                .in_layer(module)
         };
-        let view = self
-            .all
-            .tensor(&full)
-            .map_err(|_| wrong(format!("it has no tensor \"{full}\"")))?;
+        let view = self.all.tensor(&full).map_err(|_| wrong(format!("it has no tensor \"{full}\"")))?;
         let (rows, cols) = match *view.shape() {
             [rows] => (rows, 1),
             [rows, cols] => (rows, cols),
             ref shape => return Err(wrong(format!("\"{full}\" has shape {shape:?}"))),
         };
         let data = match view.dtype() {
-            Dtype::F32 => view
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b).into())
-                .collect(),
-            Dtype::F64 => view
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f64::from_le_bytes(*b))
-                .collect(),
+            Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect(),
+            Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
             Dtype::BF16 => {
-                let wide =
-                    |b: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16).into();
+                let wide = |b: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16).into();
                 view.data().as_chunks().0.iter().map(wide).collect()
             }
             other => return Err(wrong(format!("\"{full}\" has type {other:?}"))),
@@ -170,34 +104,19 @@ impl Tensors<'_> {
         if (m.rows, m.cols) == (rows, cols) {
             return Ok(());
         }
-        let cause = format!(
-            "a tensor has shape [{}, {}] where [{rows}, {cols}] is due",
-            m.rows, m.cols
-        );
+        let cause = format!("a tensor has shape [{}, {}] where [{rows}, {cols}] is due", m.rows, m.cols);
         Err(Error::new(self.path, cause, "save the state dict again").in_layer(module))
     }
 
     /// All stacked layers of one `torch.nn.LSTM`.
     fn lstm(&self, module: &str, layers: &mut Vec<Layer>) -> Result<()> {
         let names: BTreeSet<String> = self.all.names().into_iter().map(str::to_owned).collect();
-        for name in names
-            .iter()
-            .filter(|n| n.rsplit_once('.').map_or("", |(m, _)| m) == module)
-        {
+        for name in names.iter().filter(|n| n.rsplit_once('.').map_or("", |(m, _)| m) == module) {
             let short = name.rsplit('.').next().unwrap_or_default();
             let (known, index) = short.rsplit_once("_l").unwrap_or(("", ""));
-            if !["weight_ih", "weight_hh", "bias_ih", "bias_hh"].contains(&known)
-                || index.parse::<usize>().is_err()
-            {
-                let cause = format!(
-                    "\"{short}\" is not supported: only unidirectional LSTMs without projection are"
-                );
-                return Err(Error::new(
-                    self.path,
-                    cause,
-                    "train without bidirectional and proj_size",
-                )
-                .in_layer(module));
+            if !["weight_ih", "weight_hh", "bias_ih", "bias_hh"].contains(&known) || index.parse::<usize>().is_err() {
+                let cause = format!("\"{short}\" is not supported: only unidirectional LSTMs without projection are");
+                return Err(Error::new(self.path, cause, "train without bidirectional and proj_size").in_layer(module));
             }
         }
         for k in (0..).take_while(|k| names.contains(&join(module, &format!("weight_ih_l{k}")))) {
@@ -213,11 +132,7 @@ impl Tensors<'_> {
                     b.iter_mut().zip(&half.data).for_each(|(b, h)| *b += h);
                 }
             }
-            let name = if k == 0 {
-                module.to_owned()
-            } else {
-                format!("{module}_l{k}")
-            };
+            let name = if k == 0 { module.to_owned() } else { format!("{module}_l{k}") };
             layers.push(Layer::Lstm(Lstm::from_gate_major(&name, GATES, &w, &u, &b)));
         }
         Ok(())
@@ -231,11 +146,6 @@ impl Tensors<'_> {
             self.expect(module, &bias, w.rows, 1)?;
             b = bias.data;
         }
-        Ok(Layer::Dense(Dense {
-            name: module.to_owned(),
-            w,
-            b,
-            activation,
-        }))
+        Ok(Layer::Dense(Dense { name: module.to_owned(), w, b, activation }))
     }
 }

@@ -15,12 +15,7 @@ pub struct Range {
 
 impl Default for Range {
     fn default() -> Self {
-        Self {
-            low: f64::INFINITY,
-            high: f64::NEG_INFINITY,
-            sum: 0.0,
-            count: 0,
-        }
+        Self { low: f64::INFINITY, high: f64::NEG_INFINITY, sum: 0.0, count: 0 }
     }
 }
 
@@ -35,29 +30,17 @@ impl Range {
 
     /// The mean of all values; 0 if there were none.
     pub fn mean(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            self.sum / self.count as f64
-        }
+        if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
     }
 
     /// The largest magnitude; 0 if there were no values.
     pub fn magnitude(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            self.low.abs().max(self.high.abs())
-        }
+        if self.count == 0 { 0.0 } else { self.low.abs().max(self.high.abs()) }
     }
 
     /// The largest distance from the mean.
     pub fn spread(&self) -> f64 {
-        if self.count == 0 {
-            0.0
-        } else {
-            (self.high - self.mean()).max(self.mean() - self.low)
-        }
+        if self.count == 0 { 0.0 } else { (self.high - self.mean()).max(self.mean() - self.low) }
     }
 }
 
@@ -88,10 +71,7 @@ impl<'a> Calibration<'a> {
     /// Begins with nothing seen.
     pub fn new(network: &'a Network) -> Self {
         let layers = network.layers.iter();
-        let layers = layers.map(|l| LayerRanges {
-            outputs: vec![Range::default(); l.outputs()],
-            ..Default::default()
-        });
+        let layers = layers.map(|l| LayerRanges { outputs: vec![Range::default(); l.outputs()], ..Default::default() });
         Self {
             evaluator: Evaluator::new(network),
             inputs: vec![Range::default(); network.inputs()],
@@ -107,16 +87,10 @@ impl<'a> Calibration<'a> {
 
     /// One sample in model units.
     pub fn observe(&mut self, x: &[f64]) {
-        self.inputs
-            .iter_mut()
-            .zip(x)
-            .for_each(|(r, &v)| r.observe(v));
+        self.inputs.iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
         self.evaluator.step(x);
         for (seen, trace) in self.layers.iter_mut().zip(self.evaluator.layers()) {
-            seen.outputs
-                .iter_mut()
-                .zip(&trace.output)
-                .for_each(|(r, &v)| r.observe(v));
+            seen.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
             trace.z.iter().for_each(|&v| seen.pre.observe(v));
             trace.cell.iter().for_each(|&v| seen.cell.observe(v));
         }

@@ -25,23 +25,11 @@ fn feature(range: &Range, scale: f64, offset: f64) -> Feature {
     let fits = |shift: u32| {
         let unit = f64::from(1u32 << shift);
         let bias = (intercept * unit).round() + (unit / 2.0).floor();
-        ((slope * unit).round().abs() <= 32767.0 && bias.abs() <= f64::from(1 << 30))
-            .then_some((shift, bias))
+        ((slope * unit).round().abs() <= 32767.0 && bias.abs() <= f64::from(1 << 30)).then_some((shift, bias))
     };
-    let (shift, bias) = (0..=30)
-        .rev()
-        .find_map(fits)
-        .unwrap_or((0, intercept.clamp(-1e9, 1e9).round()));
-    let multiplier = (slope * f64::from(1u32 << shift))
-        .round()
-        .clamp(-32767.0, 32767.0);
-    Feature {
-        multiplier: multiplier as i32,
-        bias: bias as i32,
-        shift,
-        centre: centre as f32,
-        gain: gain as f32,
-    }
+    let (shift, bias) = (0..=30).rev().find_map(fits).unwrap_or((0, intercept.clamp(-1e9, 1e9).round()));
+    let multiplier = (slope * f64::from(1u32 << shift)).round().clamp(-32767.0, 32767.0);
+    Feature { multiplier: multiplier as i32, bias: bias as i32, shift, centre: centre as f32, gain: gain as f32 }
 }
 
 /// The input vector as the first layer sees it: full scale and centre of each feature in model units.
@@ -49,15 +37,8 @@ fn feature(range: &Range, scale: f64, offset: f64) -> Feature {
 /// The float map's gain is the one that counts; the raw map equals it to 15 bits.
 pub fn side(features: &[Feature], seen: &[Range]) -> Side {
     Side {
-        full: features
-            .iter()
-            .map(|f| 32768.0 / f64::from(f.gain))
-            .collect(),
+        full: features.iter().map(|f| 32768.0 / f64::from(f.gain)).collect(),
         centre: features.iter().map(|f| f64::from(f.centre)).collect(),
-        mean: seen
-            .iter()
-            .zip(features)
-            .map(|(r, f)| r.mean() - f64::from(f.centre))
-            .collect(),
+        mean: seen.iter().zip(features).map(|(r, f)| r.mean() - f64::from(f.centre)).collect(),
     }
 }

@@ -55,11 +55,7 @@ pub struct Unquantizable {
 ///
 /// # Errors
 /// [`Unquantizable`] if a row cannot be represented at all: a weight, a bias or a sum beyond the accumulator's range.
-pub fn quantize(
-    network: &Network,
-    calibration: &Calibration,
-    weights: Weights,
-) -> Result<Quantized, Unquantizable> {
+pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) -> Result<Quantized, Unquantizable> {
     let features: Vec<_> = input::features(&network.input, &calibration.inputs);
     // What one unit of Q0.15 in full, 32768 counts, is worth to the first layer, around which centre.
     let mut side_of_input = input::side(&features, &calibration.inputs);
@@ -67,17 +63,8 @@ pub fn quantize(
     let last = network.layers.len() - 1;
     for (k, (layer, seen)) in network.layers.iter().zip(&calibration.layers).enumerate() {
         let (quantized, output) = match layer {
-            reference::Layer::Lstm(l) => {
-                lstm(l, &side_of_input, &seen.outputs, &seen.cell, weights)
-            }
-            reference::Layer::Dense(d) => dense(
-                d,
-                &side_of_input,
-                &seen.outputs,
-                &seen.pre,
-                weights,
-                k == last,
-            ),
+            reference::Layer::Lstm(l) => lstm(l, &side_of_input, &seen.outputs, &seen.cell, weights),
+            reference::Layer::Dense(d) => dense(d, &side_of_input, &seen.outputs, &seen.pre, weights, k == last),
         }
         .ok_or_else(|| Unquantizable {
             layer: layer.name().to_owned(),
@@ -94,30 +81,14 @@ fn smallest_shift(attempt: impl Fn(f64) -> Option<Rows>, base: f64) -> Option<(u
     (0..=MAX_Z_SHIFT).find_map(|shift| Some((shift, attempt(base * f64::from(1u32 << shift))?)))
 }
 
-fn lstm(
-    l: &reference::Lstm,
-    input: &Side,
-    hidden: &[Range],
-    cell: &Range,
-    weights: Weights,
-) -> Option<(Layer, Side)> {
+fn lstm(l: &reference::Lstm, input: &Side, hidden: &[Range], cell: &Range, weights: Weights) -> Option<(Layer, Side)> {
     let recurrent = Side::q15(hidden);
     let products = [(&l.w, input), (&l.u, &recurrent)];
-    let (z_shift, rows) = smallest_shift(
-        |unit| rows::quantize(&products, &l.b, unit, Q16_LIMIT, weights),
-        Q16,
-    )?;
+    let (z_shift, rows) = smallest_shift(|unit| rows::quantize(&products, &l.b, unit, Q16_LIMIT, weights), Q16)?;
     let top = (cell.magnitude() * CELL_HEADROOM).max(1e-9);
     let integer_bits = top.log2().ceil().max(0.0) as u8;
-    let cell_frac = 31u8
-        .saturating_sub(integer_bits)
-        .clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
-    let header = header::Layer::Lstm {
-        units: l.units() as u16,
-        weights,
-        cell_frac,
-        z_shift,
-    };
+    let cell_frac = 31u8.saturating_sub(integer_bits).clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
+    let header = header::Layer::Lstm { units: l.units() as u16, weights, cell_frac, z_shift };
     Some((Layer { header, rows }, recurrent))
 }
 
@@ -133,41 +104,20 @@ fn dense(
     let squashed = matches!(activation, Activation::Sigmoid | Activation::Tanh);
     let attempt = |unit: f64| {
         // Squashed outputs are shifted to Q16.16 afterwards; others are the result.
-        let limit = if squashed {
-            Q16_LIMIT
-        } else {
-            f64::from(i32::MAX) * unit
-        };
+        let limit = if squashed { Q16_LIMIT } else { f64::from(i32::MAX) * unit };
         rows::quantize(&[(&d.w, input)], &d.b, unit, limit, weights)
     };
     let base = if squashed || last {
         // Integers up to eight times the calibrated range fit.
-        if squashed {
-            Q16
-        } else {
-            Q16.max((pre.magnitude() / f64::from(1 << 28)).log2().ceil().exp2())
-        }
+        if squashed { Q16 } else { Q16.max((pre.magnitude() / f64::from(1 << 28)).log2().ceil().exp2()) }
     } else {
         (pre.magnitude() * DENSE_HEADROOM).max(1e-9) / 32767.0
     };
     let (shift, rows) = smallest_shift(attempt, base)?;
     let unit = base * f64::from(1u32 << shift);
-    let (scale, z_shift) = if squashed {
-        (header::Q15_SCALE, shift)
-    } else {
-        (unit as f32, 0)
-    };
-    let header = header::Layer::Dense {
-        outputs: d.b.len() as u16,
-        weights,
-        activation,
-        z_shift,
-        scale,
-    };
-    let side = Side {
-        full: vec![f64::from(scale) * 32768.0; outputs.len()],
-        ..Side::q15(outputs)
-    };
+    let (scale, z_shift) = if squashed { (header::Q15_SCALE, shift) } else { (unit as f32, 0) };
+    let header = header::Layer::Dense { outputs: d.b.len() as u16, weights, activation, z_shift, scale };
+    let side = Side { full: vec![f64::from(scale) * 32768.0; outputs.len()], ..Side::q15(outputs) };
     Some((Layer { header, rows }, side))
 }
 

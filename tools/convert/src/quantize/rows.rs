@@ -48,28 +48,15 @@ pub struct Rows {
 ///
 /// The bias takes up the centres of the vectors, and the mean error that rounding the weights leaves on the calibration
 /// data (bias correction). None if some row does not fit.
-pub fn quantize(
-    products: &[Product],
-    bias: &[f64],
-    unit: f64,
-    limit: f64,
-    weights: Weights,
-) -> Option<Rows> {
-    let mut out = Rows {
-        biases: Vec::new(),
-        products: vec![Integers::default(); products.len()],
-    };
+pub fn quantize(products: &[Product], bias: &[f64], unit: f64, limit: f64, weights: Weights) -> Option<Rows> {
+    let mut out = Rows { biases: Vec::new(), products: vec![Integers::default(); products.len()] };
     for (r, &b) in bias.iter().enumerate() {
         let mut corrected = b;
         let mut reach = 0.0;
         for ((matrix, side), integers) in products.iter().zip(&mut out.products) {
             let (m, row, step) = row(matrix.row(r), side, unit, weights)?;
-            for (((&w, &q), &full), (&centre, &mean)) in matrix
-                .row(r)
-                .iter()
-                .zip(&row)
-                .zip(&side.full)
-                .zip(side.centre.iter().zip(&side.mean))
+            for (((&w, &q), &full), (&centre, &mean)) in
+                matrix.row(r).iter().zip(&row).zip(&side.full).zip(side.centre.iter().zip(&side.mean))
             {
                 corrected += w * centre + (w - f64::from(q) * step / full) * mean;
                 reach += f64::from(q.abs()) * step;
@@ -107,9 +94,6 @@ fn row(w: &[f64], side: &Side, unit: f64, weights: Weights) -> Option<(i32, Vec<
     }
     let m = m.ceil().max(1.0);
     let step = m * per_multiplier;
-    let integers = scaled
-        .iter()
-        .map(|v| (v / step + 0.5).floor().clamp(-top, top) as i32)
-        .collect();
+    let integers = scaled.iter().map(|v| (v / step + 0.5).floor().clamp(-top, top) as i32).collect();
     Some((m as i32, integers, step))
 }
