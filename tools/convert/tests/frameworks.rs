@@ -174,3 +174,39 @@ fn raw_counts_and_floats_give_the_same_predictions() {
     println!("hidden states differ by at most {apart} units of Q0.15");
     assert!(apart <= 16, "{apart}");
 }
+
+/// Networks of every supported shape, against the frameworks and in integers, with both weight formats.
+#[test]
+fn every_shape_equals_its_framework() {
+    let x = sequences("shapes/x.npy");
+    for (file, map) in
+        [("sequential.keras", None), ("functional.keras", None), ("stacked.safetensors", Some("stacked.toml"))]
+    {
+        let map = map.map(|m| models("shapes").join(m));
+        let network = import::load(&models("shapes").join(file), map.as_deref()).unwrap();
+        let golden = array(&format!("shapes/{}.npz", file.split('.').next().unwrap()), "y");
+        let last = network.layers.len() - 1;
+        let float = worst(&network, &x, &golden, |e, _| e.layers()[last].output.clone());
+        assert!(float <= TOLERANCE, "{file}: {float}");
+        for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
+            let blob = convert(&network, &x, Units::Model, weights, "test", || ()).unwrap().blob;
+            let words: Vec<u32> = blob.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
+            let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+            let report = compare(&model, &network, &x, Units::Model, Score::Step, || ()).unwrap();
+            let mut rows = golden.data.chunks_exact(golden.shape[1]);
+            let mut error = 0.0f64;
+            cellstate_convert::eval::run(&model, &x, Units::Model, |session, _, _| {
+                let mut scores = vec![0.0; model.outputs()];
+                session.output().probabilities(&mut scores);
+                for (a, b) in scores.iter().zip(rows.next().unwrap()) {
+                    error = error.max((f64::from(*a) - b).abs());
+                }
+            })
+            .unwrap();
+            let db = report.all_hidden().snr_db();
+            println!("{file} {weights:?}: reference {float:.1e}, hidden SNR {db:.1} dB, output error {error:.5}");
+            assert!(db >= snr, "{file} {weights:?}: {db}");
+            assert!(error <= if weights == Weights::W8 { 0.02 } else { 0.0005 }, "{file} {weights:?}: {error}");
+        }
+    }
+}
