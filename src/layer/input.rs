@@ -7,6 +7,7 @@ use crate::numeric::rounding::saturate_q15;
 
 /// One feature's map, as it stands in the words section.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Feature {
     /// Counts are multiplied by this; magnitude at most 32767.
     pub multiplier: i32,

@@ -54,6 +54,7 @@ pub enum Activation {
 
 /// One layer's shape and formats; its numbers stand in the words section, in the order of the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Layer {
     /// A long short-term memory layer: see [`crate::layer::lstm`].
     Lstm {
@@ -154,6 +155,7 @@ pub const fn packed_words(len: usize) -> usize {
 
 /// The gates in the order of an LSTM record's rows. Importers translate their framework's order to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Gate {
     /// `i`, sigmoid.
     Input,

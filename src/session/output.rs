@@ -7,6 +7,7 @@ use micromath::F32Ext;
 use super::walk;
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Raw<'a> {
     /// A dense layer's outputs.
     Wide(&'a [i32]),
@@ -16,6 +17,7 @@ enum Raw<'a> {
 
 /// The last layer's output as integers with a scale. The real value of `get(k)` is `get(k) * scale()`.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Output<'a> {
     raw: Raw<'a>,
     scale: f32,

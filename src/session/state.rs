@@ -56,6 +56,7 @@ impl core::error::Error for StateTooSmall {}
 
 /// A layer's cell state: raw values and their number of fractional bits.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CellState<'a> {
     /// One value a unit; the real value is `raw / 2^frac_bits`. `i32::MIN` and `i32::MAX` are saturated.
     pub raw: &'a [i32],
