@@ -68,10 +68,15 @@ impl<'a> Archive<'a> {
         use std::io::Read;
         let damaged = |e: &dyn Display| Error::new(self.file, e, "the file is damaged: save it again").at(name);
         let entry = self.zip.by_name(name).map_err(|e| damaged(&e))?;
+        let too_large = || damaged(&"it unpacks to more than 1 GiB");
+        if entry.size() > UNPACKED_LIMIT {
+            return Err(too_large());
+        }
+        // The declared size may be a lie.
         let mut out = Vec::new();
         entry.take(UNPACKED_LIMIT + 1).read_to_end(&mut out).map_err(|e| damaged(&e))?;
         if out.len() as u64 > UNPACKED_LIMIT {
-            return Err(damaged(&"it unpacks to more than 1 GiB"));
+            return Err(too_large());
         }
         Ok(out)
     }

@@ -17,7 +17,7 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
     let features = header.len() - usize::from(sequence_column.is_some()) - usize::from(label_column.is_some());
     let mut sequences: Vec<Sequence> = Vec::new();
     let mut current = None;
-    for (line, record) in reader.records().enumerate() {
+    for record in reader.records() {
         let record = record.map_err(bad)?;
         let id = sequence_column.map(|k| record[k].to_owned());
         if sequences.is_empty() || id != current {
@@ -30,7 +30,8 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
         };
         for (k, field) in record.iter().enumerate() {
             let wrong = |kind: &str| {
-                let place = format!("line {}, column \"{}\"", line + 2, &header[k]);
+                let line = line(&bytes, &record);
+                let place = format!("line {line}, column \"{}\"", &header[k]);
                 Error::new(path, format!("\"{field}\" is not {kind}"), "repair or remove this line").at(place)
             };
             if Some(k) == label_column {
@@ -47,4 +48,12 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
         return Err(Error::new(path, "it has no samples", "give a header line and at least one sample"));
     }
     Ok(Sequences { features, sequences })
+}
+
+/// A record's line; its position is that of the blank lines before it.
+fn line(bytes: &[u8], record: &csv::StringRecord) -> usize {
+    let start = record.position().map_or(0, |p| p.byte() as usize);
+    let (before, after) = bytes.split_at(start.min(bytes.len()));
+    let blank = after.iter().take_while(|b| b"\r\n".contains(b)).count();
+    before.iter().chain(&after[..blank]).filter(|&&b| b == b'\n').count() + 1
 }

@@ -98,6 +98,19 @@ pub fn load(path: &Path) -> Result<Sequences> {
     Ok(data)
 }
 
+/// A list of whole numbers: a fraction would be cut off, and one-hot rows would pass for labels of steps.
+fn whole(path: &Path, name: &str, array: &npy::Array) -> Result<Vec<i64>> {
+    let wrong = |cause: String| Error::new(path, cause, "give one whole number each").at(name);
+    // Scalars and columns are lists too.
+    if array.shape.iter().skip(1).any(|&n| n != 1) {
+        return Err(wrong(format!("it has shape {:?}", array.shape)));
+    }
+    let number = |&v: &f64| {
+        if v.fract() == 0.0 { Ok(v as i64) } else { Err(wrong(format!("{v} is not a whole number"))) }
+    };
+    array.data.iter().map(number).collect()
+}
+
 /// Cuts an array into sequences.
 fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&npy::Array>) -> Result<Sequences> {
     let shape = |remedy: &str| Error::new(path, format!("the samples have shape {:?}", x.shape), remedy);
@@ -113,7 +126,10 @@ fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&n
         return Err(shape("give at least one sample"));
     }
     let lengths: Vec<usize> = match (lengths, fixed) {
-        (Some(l), None) => l.data.iter().map(|&v| v as usize).collect(),
+        (Some(l), None) => {
+            let whole = whole(path, "lengths", l)?.into_iter();
+            whole.map(|v| usize::try_from(v).unwrap_or(0)).collect()
+        }
         (None, Some((count, steps))) => vec![steps; count],
         (None, None) => vec![rows],
         (Some(_), Some(_)) => {
@@ -126,7 +142,7 @@ fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&n
             Error::new(path, cause, "make every length positive and their sum the number of rows").at("lengths")
         );
     }
-    let y: Option<Vec<i64>> = y.map(|y| y.data.iter().map(|&v| v as i64).collect());
+    let y = y.map(|y| whole(path, "y", y)).transpose()?;
     if let Some(y) = &y
         && y.len() != lengths.len()
         && y.len() != rows

@@ -25,6 +25,8 @@ struct ModelConfig {
     #[serde(default)]
     name: String,
     layers: Vec<Entry>,
+    #[serde(default)]
+    output_layers: Value,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +59,16 @@ pub(super) fn load(path: &Path) -> Result<(String, Vec<Layer>)> {
         importer.in_chain(before, entry)?;
         importer.add(entry)?;
         before = Some(entry);
+    }
+    let mut outputs = Vec::new();
+    names(&config.config.output_layers, &mut outputs);
+    if let Some(last) = before
+        && !outputs.is_empty()
+        && outputs != [last.name()]
+    {
+        let cause = format!("its outputs are those of {}", outputs.join(", "));
+        let remedy = format!("save a model whose one output is its last layer, {}", last.name());
+        return Err(Error::new(path, cause, remedy));
     }
     Ok((config.config.name, importer.layers))
 }
@@ -121,7 +133,7 @@ impl Importer<'_> {
         }
         self.open = c["return_sequences"].as_bool().unwrap_or(false);
         let group = self.group("lstm");
-        let units = c["units"].as_u64().unwrap_or(0) as usize;
+        let units = self.units(entry)?;
         let w = self.dataset(entry, &format!("layers/{group}/cell/vars/0"))?;
         let u = self.dataset(entry, &format!("layers/{group}/cell/vars/1"))?;
         self.expect(entry, &w, (w.rows, 4 * units))?;
@@ -140,7 +152,7 @@ impl Importer<'_> {
     fn dense(&mut self, entry: &Entry) -> Result<()> {
         let c = &entry.config;
         let group = self.group("dense");
-        let units = c["units"].as_u64().unwrap_or(0) as usize;
+        let units = self.units(entry)?;
         let w = self.dataset(entry, &format!("layers/{group}/vars/0"))?;
         self.expect(entry, &w, (w.rows, units))?;
         let b = if c["use_bias"].as_bool() == Some(false) {
@@ -167,6 +179,16 @@ impl Importer<'_> {
         Err(self.refuse(entry, "it does not follow a linear Dense layer", "put it right behind one"))
     }
 
+    /// The width, small enough that a multiple of it is no overflow.
+    fn units(&self, entry: &Entry) -> Result<usize> {
+        let units = &entry.config["units"];
+        let width = units.as_u64().and_then(|n| u16::try_from(n).ok());
+        width.filter(|&n| n > 0).map(usize::from).ok_or_else(|| {
+            let cause = format!("its units are {units}");
+            self.refuse(entry, cause, "give a width from 1 to 65535")
+        })
+    }
+
     fn named(&self, entry: &Entry) -> Result<Activation> {
         let name = entry.config["activation"].as_str().unwrap_or("");
         activation(name).ok_or_else(|| {
@@ -191,6 +213,11 @@ impl Importer<'_> {
             )
         };
         let dataset = self.weights.dataset(at).map_err(|e| wrong(&e))?;
+        // Integers are the weights of a quantized model, and their scales stand elsewhere.
+        let kind = dataset.dtype().map_err(|e| wrong(&e))?;
+        if !matches!(kind, hdf5_pure::DType::F32 | hdf5_pure::DType::F64) {
+            return Err(wrong(&format!("type {kind}")));
+        }
         let shape = dataset.shape().map_err(|e| wrong(&e))?;
         let data = dataset.read_f64().map_err(|e| wrong(&e))?;
         let (rows, cols) = match shape[..] {
@@ -223,6 +250,16 @@ fn histories<'v>(node: &'v Value, out: &mut Vec<&'v str>) {
             }
             fields.values().for_each(|v| histories(v, out));
         }
+        _ => {}
+    }
+}
+
+/// Names in `output_layers`: one `[name, node, tensor]` or a list of them.
+fn names<'v>(outputs: &'v Value, out: &mut Vec<&'v str>) {
+    match outputs {
+        Value::Array(items) => items.iter().for_each(|v| names(v, out)),
+        Value::Object(fields) => fields.values().for_each(|v| names(v, out)),
+        Value::String(name) => out.push(name),
         _ => {}
     }
 }

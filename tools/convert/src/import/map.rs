@@ -44,7 +44,8 @@ impl Map {
         let bytes = crate::error::read(path)?;
         let text = String::from_utf8(bytes).map_err(|e| Error::new(path, e, "save it as UTF-8"))?;
         let file = toml::from_str(&text).map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(0, |s| text[..s.start].lines().count().max(1));
+            let start = e.span().map_or(0, |s| s.start);
+            let line = 1 + text.bytes().take(start).filter(|&b| b == b'\n').count();
             Error::new(path, e.message(), "see the example in the README").at(format_args!("line {line}"))
         })?;
         Ok(Self { path: path.to_owned(), file })
@@ -60,6 +61,14 @@ impl Map {
             })
         };
         self.file.layer.iter().map(|e| Ok((e.name.as_str(), entry(e)?))).collect()
+    }
+
+    /// For models that tell their layers and activations themselves: an entry that is not heeded is an error.
+    pub(super) fn without_layers(&self) -> Result<()> {
+        self.file.layer.first().map_or(Ok(()), |entry| {
+            let cause = "a Keras model tells its layers itself";
+            Err(Error::new(&self.path, cause, "remove every [[layer]]").in_layer(&entry.name))
+        })
     }
 
     /// Names and the input map, onto a network.

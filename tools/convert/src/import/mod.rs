@@ -18,7 +18,12 @@ use std::path::Path;
 pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
     let map = map.map(Map::load).transpose()?;
     let (name, layers) = match model.extension().and_then(|e| e.to_str()) {
-        Some("keras") => keras::load(model)?,
+        Some("keras") => {
+            if let Some(map) = &map {
+                map.without_layers()?;
+            }
+            keras::load(model)?
+        }
         Some("safetensors") => pytorch::load(model, map.as_ref())?,
         _ => {
             return Err(Error::new(

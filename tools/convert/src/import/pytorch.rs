@@ -76,7 +76,8 @@ fn ambiguous(path: &Path, modules: &BTreeSet<String>) -> Error {
 }
 
 impl Tensors<'_> {
-    fn matrix(&self, module: &str, name: &str) -> Result<Matrix> {
+    /// A tensor of `dimensions` dimensions; a list is a column.
+    fn tensor(&self, module: &str, name: &str, dimensions: usize) -> Result<Matrix> {
         let full = join(module, name);
         let wrong = |cause: String| {
             Error::new(self.path, cause, "save the state dict of torch.nn.LSTM and torch.nn.Linear in float32")
@@ -84,17 +85,19 @@ impl Tensors<'_> {
         };
         let view = self.all.tensor(&full).map_err(|_| wrong(format!("it has no tensor \"{full}\"")))?;
         let (rows, cols) = match *view.shape() {
-            [rows] => (rows, 1),
-            [rows, cols] => (rows, cols),
+            [rows] if dimensions == 1 => (rows, 1),
+            [rows, cols] if dimensions == 2 => (rows, cols),
             ref shape => return Err(wrong(format!("\"{full}\" has shape {shape:?}"))),
         };
+        // Of no elements one dimension may be anything, and biases would be allocated for it.
+        if rows == 0 || cols == 0 {
+            return Err(wrong(format!("\"{full}\" has shape [{rows}, {cols}]")));
+        }
         let data = match view.dtype() {
             Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect(),
             Dtype::F64 => view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-            Dtype::BF16 => {
-                let wide = |b: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16).into();
-                view.data().as_chunks().0.iter().map(wide).collect()
-            }
+            Dtype::F16 => view.data().as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).into()).collect(),
+            Dtype::BF16 => view.data().as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).into()).collect(),
             other => return Err(wrong(format!("\"{full}\" has type {other:?}"))),
         };
         Ok(Matrix { rows, cols, data })
@@ -108,6 +111,21 @@ impl Tensors<'_> {
         Err(Error::new(self.path, cause, "save the state dict again").in_layer(module))
     }
 
+    /// No tensor of a module is left out: another one means another kind of module, or a layer that is missing.
+    fn only(&self, module: &str, known: &[String]) -> Result<()> {
+        let names = self.all.names();
+        let own = names.iter().filter_map(|n| match n.rsplit_once('.') {
+            Some((of, short)) => (of == module).then_some(short),
+            None => module.is_empty().then_some(*n),
+        });
+        let unused: BTreeSet<&str> = own.filter(|n| known.iter().all(|k| k != n)).collect();
+        unused.first().map_or(Ok(()), |name| {
+            let cause = format!("its tensor \"{name}\" belongs to no supported layer");
+            let remedy = "save a model of torch.nn.LSTM and torch.nn.Linear, all of its layers";
+            Err(Error::new(self.path, cause, remedy).in_layer(module))
+        })
+    }
+
     /// All stacked layers of one `torch.nn.LSTM`.
     fn lstm(&self, module: &str, layers: &mut Vec<Layer>) -> Result<()> {
         let names: BTreeSet<String> = self.all.names().into_iter().map(str::to_owned).collect();
@@ -119,30 +137,38 @@ impl Tensors<'_> {
                 return Err(Error::new(self.path, cause, "train without bidirectional and proj_size").in_layer(module));
             }
         }
+        let mut known = Vec::new();
         for k in (0..).take_while(|k| names.contains(&join(module, &format!("weight_ih_l{k}")))) {
-            let w = self.matrix(module, &format!("weight_ih_l{k}"))?;
-            let u = self.matrix(module, &format!("weight_hh_l{k}"))?;
+            let w = self.tensor(module, &format!("weight_ih_l{k}"), 2)?;
+            let u = self.tensor(module, &format!("weight_hh_l{k}"), 2)?;
+            if u.rows == 3 * u.cols {
+                let cause = "its shapes are those of a GRU";
+                return Err(Error::new(self.path, cause, "train a torch.nn.LSTM").in_layer(module));
+            }
             self.expect(module, &u, 4 * u.cols, u.cols)?;
             self.expect(module, &w, 4 * u.cols, w.cols)?;
             let mut b = vec![0.0; u.rows];
             for name in ["bias_ih", "bias_hh"].map(|n| format!("{n}_l{k}")) {
                 if names.contains(&join(module, &name)) {
-                    let half = self.matrix(module, &name)?;
-                    self.expect(module, &half, u.rows, 1)?;
-                    b.iter_mut().zip(&half.data).for_each(|(b, h)| *b += h);
+                    let part = self.tensor(module, &name, 1)?;
+                    self.expect(module, &part, u.rows, 1)?;
+                    b.iter_mut().zip(&part.data).for_each(|(b, p)| *b += p);
                 }
             }
             let name = if k == 0 { module.to_owned() } else { format!("{module}_l{k}") };
             layers.push(Layer::Lstm(Lstm::from_gate_major(&name, GATES, &w, &u, &b)));
+            let kinds = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
+            known.extend(kinds.map(|kind| format!("{kind}_l{k}")));
         }
-        Ok(())
+        self.only(module, &known)
     }
 
     fn linear(&self, module: &str, activation: Activation) -> Result<Layer> {
-        let w = self.matrix(module, "weight")?;
+        self.only(module, &["weight".to_owned(), "bias".to_owned()])?;
+        let w = self.tensor(module, "weight", 2)?;
         let mut b = vec![0.0; w.rows];
         if self.all.tensor(&join(module, "bias")).is_ok() {
-            let bias = self.matrix(module, "bias")?;
+            let bias = self.tensor(module, "bias", 1)?;
             self.expect(module, &bias, w.rows, 1)?;
             b = bias.data;
         }
