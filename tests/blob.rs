@@ -1,5 +1,6 @@
 //! A blob is never trusted: every flipped bit, every truncation, and blobs whose checksum is right and whose content lies.
 
+use cellstate::kernel::layout::pack;
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Header, Layer, PREFIX_BYTES, Weights};
 use cellstate::model::{checksum, prefix};
@@ -145,23 +146,31 @@ fn forged_blobs_are_refused_with_the_right_error() {
     let mut negative = zeros.clone();
     negative[5 + 4] = -1;
     assert_eq!(refused(&header(&[DENSE]), &negative), accumulator);
-    let mut full = words(FEATURE, &[i32::MAX, 0, 0, 0, i32::MAX, 0, 0, 0, 127, 0, 0, 0]);
+    let mut fine = zeros.clone();
+    fine[5 + 4] = 1 << 15;
+    assert_eq!(refused(&header(&[DENSE]), &fine), accumulator);
+    let block = |weights, w| pack(weights, &[[w, 0, 0, 0], [0; 4], [0; 4], [0; 4]]);
+    let mut full = words(FEATURE, &[i32::MAX, 0, 0, 0, 32767 << 16, 0, 0, 0]);
+    full.extend(&block(Weights::W8, 127)[..4]);
     assert_eq!(refused(&header(&[DENSE]), &full), accumulator);
     full[5] = 0;
     assert_eq!(refused(&header(&[DENSE]), &full), None);
     full[5] = i32::MIN;
     assert_eq!(refused(&header(&[DENSE]), &full), accumulator);
-    // 513 columns of 128 reach 2^31.
-    let wide = |columns: u16| {
-        let header = Header { inputs: columns, ..header(&[DENSE]) };
-        let mut words: Vec<i32> = (0..columns).flat_map(|_| FEATURE.to_words()).collect();
-        words.extend([0, 0, 0, 0, 1, 0, 0, 0]);
-        let block = [i32::from_le_bytes([0x80; 4]), 0, 0, 0];
-        words.extend((0..columns.div_ceil(4)).flat_map(|_| block));
-        refused(&header, &words)
-    };
-    assert_eq!(wide(508), None);
-    assert_eq!(wide(512), accumulator);
+    // 513 columns of -128 reach 2^31, and 512 of -8 reach 2^27.
+    for (weights, lowest) in [(Weights::W8, -128), (Weights::W4, -8)] {
+        let layer = Layer::Dense { outputs: 1, weights, activation: Activation::Linear, z_shift: 0, scale: 1.0 };
+        let wide = |columns: u16| {
+            let header = Header { inputs: columns, ..header(&[layer]) };
+            let mut words: Vec<i32> = (0..columns).flat_map(|_| FEATURE.to_words()).collect();
+            words.extend([0, 0, 0, 0, 1 << 16, 0, 0, 0]);
+            let block = pack(weights, &[[0; 4], [0; 4], [0; 4], [lowest; 4]]);
+            words.extend((0..columns / 4).flat_map(|_| &block[..weights.block_words()]));
+            refused(&header, &words)
+        };
+        assert_eq!(wide(508), None);
+        assert_eq!(wide(512), accumulator);
+    }
 }
 
 #[test]
@@ -173,7 +182,7 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 1 }));
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 2 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
     assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));

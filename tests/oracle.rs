@@ -35,7 +35,7 @@ impl<'a> Oracle<'a> {
             let product = |p: usize, r: usize, v: &[i128]| {
                 let i = &layer.rows.products[p];
                 let sum: i128 = i.weights[r].iter().zip(v).map(|(&w, x)| i128::from(w) * x).sum();
-                let acc = if layer.header.weights() == Weights::W8 { sum } else { round(sum, 8) };
+                let acc = if layer.header.weights() == Weights::W16 { round(sum, 8) } else { sum };
                 assert_eq!(i128::from(acc as i32), acc, "accumulator");
                 round(acc * i128::from(i.multipliers[r]), 32)
             };

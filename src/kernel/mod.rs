@@ -1,20 +1,111 @@
-//! The dot-product seam: four rows against one vector, in each weight format.
+//! The kernels: pre-activations from packed weights, one record of four rows after the other.
 //!
-//! A *block* is four rows by four columns. Rows of one unit lie interleaved, so that one pass over the vector feeds all
-//! four gates; within a row the columns stand in [`COLUMN_ORDER`], which `SXTB16` unpacks into pairs of neighbours.
-//! The order is the blob's, so it is the same for every core, and sums of integers do not depend on it.
+//! [`rows`] is the seam. It walks over a layer's records and yields for each its four pre-activations
+//! `b + sum over products of mul_high(W x, m)`; what the layer does with them is not its business. [`layout`] says where a
+//! weight stands. Everything below is chosen at compile time from the target:
 //!
-//! This module is the only place where `unsafe` may stand; the portable kernels need none.
+//! | file | cores | what it does differently |
+//! | --- | --- | --- |
+//! | `portable.rs` | every one | nothing: it is the meaning of the others |
+//! | `dsp.rs` | Cortex-M4, M7, M33 with DSP | two rows a multiply, in assembly |
+//! | `thumbv7m.rs` | Cortex-M3, M33 without DSP | byte loads and `MLA`, in assembly |
+//! | `thumbv6m.rs` | Cortex-M0, M0+, M23 | byte loads, accumulators in high registers, in assembly |
+//! | `riscv32.rs` | RV32IM, with or without A and C | byte loads, in assembly |
+//! | `x86_64.rs` | x86-64 hosts | `PMADDWD`, by `core::arch` |
+//!
+//! The feature `portable` forces the first everywhere, for comparison. All give the same bits: sums of integers do not
+//! depend on their order, and every product and sum is exact.
+//!
+//! This module is the only place where `unsafe` may stand.
+#![allow(unsafe_code, reason = "assembly and vector instructions; each block says why it is sound")]
 
+pub mod layout;
 pub(crate) mod portable;
 
-pub(crate) use portable::{dot4_w8, dot4_w16};
+#[cfg(cellstate_kernel = "portable")]
+use portable as active;
+
+#[cfg(not(cellstate_kernel = "portable"))]
+#[cfg_attr(cellstate_kernel = "dsp", path = "dsp.rs")]
+#[cfg_attr(cellstate_kernel = "thumbv7m", path = "thumbv7m.rs")]
+#[cfg_attr(cellstate_kernel = "thumbv6m", path = "thumbv6m.rs")]
+#[cfg_attr(cellstate_kernel = "riscv32", path = "riscv32.rs")]
+#[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64.rs")]
+mod active;
+
+pub(crate) use active::{W4, W8, W16, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
 pub const ROWS: usize = 4;
 /// Columns of a block; the converter pads each vector to a multiple of it.
 pub const COLUMNS: usize = 4;
-/// Position `p` of a block's row holds column `COLUMN_ORDER[p]`, for i8 weights; i16 weights stand in natural order.
-pub const COLUMN_ORDER: [usize; COLUMNS] = [0, 2, 1, 3];
 /// How far a 64-bit accumulator of i16 weights is shifted right, with rounding, before requantization.
 pub const W16_SHIFT: u32 = 8;
+
+/// A Q0.15 vector on its way into a kernel, with what every row of a step needs of it.
+///
+/// The order of the first four fields is the assembly's.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Vector<'a> {
+    /// What the accumulators begin with: minus the offset of the stored weights times the sum of the vector.
+    correction: i32,
+    /// Where a kernel enters its unrolled loop.
+    entry: usize,
+    /// One past the last four columns.
+    end: *const [i16; COLUMNS],
+    /// The first four columns.
+    start: *const [i16; COLUMNS],
+    columns: &'a [[i16; COLUMNS]],
+}
+
+impl<'a> Vector<'a> {
+    /// Prepares a padded vector for weights of format `F`.
+    #[inline(always)]
+    pub(crate) fn new<F: Format>(columns: &'a [[i16; COLUMNS]]) -> Self {
+        let pointers = columns.as_ptr_range();
+        Self {
+            correction: if F::OFFSET == 0 { 0 } else { -F::OFFSET * active::sum(columns) },
+            entry: F::entry(columns.len()),
+            end: pointers.end,
+            start: pointers.start,
+            columns,
+        }
+    }
+}
+
+/// A weight format as one set of kernels computes with it.
+pub(crate) trait Format {
+    /// Words of one block.
+    const BLOCK_WORDS: usize;
+    /// What was added to the weights that are stored with an offset.
+    const OFFSET: i32;
+
+    /// Where a vector of so many fours of columns enters the kernel's loop.
+    #[inline(always)]
+    fn entry(_fours: usize) -> usize {
+        0
+    }
+
+    /// The four pre-activations of one record: biases, then four multipliers a vector, then the blocks of each vector.
+    ///
+    /// # Safety
+    /// `record` has exactly the words that this takes, and each vector at least four columns.
+    unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS];
+}
+
+/// The pre-activations of a layer, record by record: `b + sum over vectors of mul_high(W x, m)`, four rows at a time.
+///
+/// Yields nothing if a vector is empty, which no checked model's is.
+#[inline(always)]
+pub(crate) fn rows<'a, F: Format, const P: usize>(
+    records: &'a [i32],
+    vectors: &'a [Vector<'a>; P],
+) -> impl Iterator<Item = [i32; ROWS]> + 'a {
+    let blocks: usize = vectors.iter().map(|v| v.columns.len()).sum();
+    let empty = vectors.iter().any(|v| v.columns.is_empty());
+    let words = ROWS * (1 + P) + blocks * F::BLOCK_WORDS;
+    let records = if empty { &[] } else { records };
+    // SAFETY: each chunk has `words` words, which is what the vectors' lengths take, and no vector is empty.
+    records.chunks_exact(words).map(move |record| unsafe { F::record(record, vectors) })
+}

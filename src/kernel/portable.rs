@@ -1,36 +1,101 @@
-//! The kernels in plain Rust: the meaning of every other implementation, and what hosts run.
+//! The kernels in plain Rust: the meaning of every other implementation.
 
-use super::{COLUMN_ORDER, COLUMNS, ROWS, W16_SHIFT};
+use super::layout::unpack;
+use super::{COLUMNS, Format, ROWS, Vector, W16_SHIFT};
+use crate::model::header::Weights;
+use crate::numeric::rounding;
 
-/// Four rows of i8 weights times a Q0.15 vector, exact in 32 bits.
-///
-/// The loader has proved for each row that the sum of `|w|` times `2^15` fits, so no addition here can overflow.
+pub(crate) use rounding::mul_high;
+
+/// 8-bit weights, exact in 32 bits.
+pub(crate) struct W8;
+/// 4-bit weights, exact in 32 bits.
+pub(crate) struct W4;
+/// 16-bit weights, exact in 64 bits, then shifted right by [`W16_SHIFT`], rounded half up.
+pub(crate) struct W16;
+
+/// The sum of a vector.
 #[inline(always)]
-pub(crate) fn dot4_w8(blocks: &[[[i8; COLUMNS]; ROWS]], x: &[[i16; COLUMNS]]) -> [i32; ROWS] {
-    let mut acc = [0i32; ROWS];
-    for (block, x) in blocks.iter().zip(x) {
-        let x = COLUMN_ORDER.map(|c| i32::from(x[c]));
-        for (acc, row) in acc.iter_mut().zip(block) {
-            for (&w, x) in row.iter().zip(x) {
-                *acc = acc.wrapping_add(i32::from(w) * x);
-            }
+pub(crate) fn sum(x: &[[i16; COLUMNS]]) -> i32 {
+    x.as_flattened().iter().map(|&v| i32::from(v)).sum()
+}
+
+/// A record from a function for the dot products of its blocks with one vector.
+#[inline(always)]
+pub(crate) fn record<const P: usize>(
+    mut words: &[i32],
+    vectors: &[Vector; P],
+    block_words: usize,
+    dot: impl Fn(&[i32], &Vector) -> [i32; ROWS],
+) -> [i32; ROWS] {
+    let mut z: [i32; ROWS] = take(&mut words, ROWS).try_into().unwrap_or_default();
+    let mut multipliers = take(&mut words, ROWS * P);
+    for vector in vectors {
+        let acc = dot(take(&mut words, vector.columns.len() * block_words), vector);
+        for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut multipliers, ROWS)) {
+            *z = z.wrapping_add(mul_high(acc, m));
         }
+    }
+    z
+}
+
+/// The next words of a record; none past its end.
+#[inline(always)]
+fn take<'a>(words: &mut &'a [i32], count: usize) -> &'a [i32] {
+    words.split_off(..count).unwrap_or_default()
+}
+
+/// Adds one block's products to the accumulators, which the loader has proved cannot overflow.
+#[inline(always)]
+fn multiply(weights: Weights, block: &[i32], x: &[i16; COLUMNS], mut add: impl FnMut(usize, i32)) {
+    for row in 0..ROWS {
+        for (column, &x) in x.iter().enumerate() {
+            add(row, unpack(weights, block, row, column).wrapping_mul(x.into()));
+        }
+    }
+}
+
+#[inline(always)]
+fn dot32(weights: Weights, blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
+    let mut acc = [0i32; ROWS];
+    for (block, x) in blocks.chunks_exact(weights.block_words()).zip(vector.columns) {
+        multiply(weights, block, x, |row, p| acc[row] = acc[row].wrapping_add(p));
     }
     acc
 }
 
-/// Four rows of i16 weights times a Q0.15 vector: exact in 64 bits, then shifted right by [`W16_SHIFT`], rounded half up.
-///
-/// The loader has proved for each row that the shifted sum fits in 32 bits.
-#[inline(always)]
-pub(crate) fn dot4_w16(blocks: &[[[i16; COLUMNS]; ROWS]], x: &[[i16; COLUMNS]]) -> [i32; ROWS] {
-    let mut acc = [1i64 << (W16_SHIFT - 1); ROWS];
-    for (block, x) in blocks.iter().zip(x) {
-        for (acc, row) in acc.iter_mut().zip(block) {
-            for (&w, &x) in row.iter().zip(x) {
-                *acc = acc.wrapping_add(i64::from(i32::from(w) * i32::from(x)));
-            }
-        }
+impl Format for W8 {
+    const BLOCK_WORDS: usize = Weights::W8.block_words();
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| dot32(Weights::W8, blocks, vector))
     }
-    acc.map(|a| (a >> W16_SHIFT) as i32)
+}
+
+impl Format for W4 {
+    const BLOCK_WORDS: usize = Weights::W4.block_words();
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| dot32(Weights::W4, blocks, vector))
+    }
+}
+
+impl Format for W16 {
+    const BLOCK_WORDS: usize = Weights::W16.block_words();
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| {
+            let mut acc = [1i64 << (W16_SHIFT - 1); ROWS];
+            for (block, x) in blocks.chunks_exact(Self::BLOCK_WORDS).zip(vector.columns) {
+                multiply(Weights::W16, block, x, |row, p| acc[row] = acc[row].wrapping_add(p.into()));
+            }
+            acc.map(|a| (a >> W16_SHIFT) as i32)
+        })
+    }
 }

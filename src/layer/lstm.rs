@@ -11,11 +11,9 @@
 //! | gates | Q0.15 |
 //! | `c` | i32 with `cell_frac` fractional bits, saturating |
 
-use super::{dot4, take4};
-use crate::kernel::COLUMNS;
+use crate::kernel::{self, COLUMNS, Format, ROWS, Vector, mul_high};
 use crate::model::header::Weights;
 use crate::numeric::activation::{sigmoid_raw, tanh_raw};
-use crate::numeric::rounding::{mul_high, shift_right};
 
 /// The smallest and largest number of fractional bits of a cell state: magnitudes up to `2^14` and down to 2.
 pub const CELL_FRAC: core::ops::RangeInclusive<u8> = 17..=30;
@@ -24,9 +22,6 @@ pub const CELL_FRAC: core::ops::RangeInclusive<u8> = 17..=30;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lstm<'a> {
     pub(crate) records: &'a [i32],
-    pub(crate) record_words: usize,
-    /// Words of a record's `W` blocks.
-    pub(crate) w_words: usize,
     pub(crate) weights: Weights,
     pub(crate) cell_frac: u8,
     pub(crate) z_shift: u8,
@@ -35,29 +30,56 @@ pub(crate) struct Lstm<'a> {
 impl Lstm<'_> {
     /// One time step. `x` and `h` are padded; `h_next` receives the new hidden state and must not be `h`.
     pub(crate) fn step(&self, x: &[[i16; COLUMNS]], h: &[[i16; COLUMNS]], cell: &mut [i32], h_next: &mut [i16]) {
-        let records = self.records.chunks_exact(self.record_words.max(1));
-        for ((mut record, c), h_next) in records.zip(cell).zip(h_next) {
-            let record = &mut record;
-            let (bias, mw, mu) = (take4(record), take4(record), take4(record));
-            let (w, u) = record.split_at_checked(self.w_words).unwrap_or_default();
-            let acc_w = dot4(self.weights, w, x);
-            let acc_u = dot4(self.weights, u, h);
-            let z = |k: usize| (bias[k] + mul_high(acc_w[k], mw[k]) + mul_high(acc_u[k], mu[k])) << (self.z_shift & 31);
-            (*c, *h_next) = update(*c, [z(0), z(1), z(2), z(3)], self.cell_frac);
+        match self.weights {
+            Weights::W8 => self.each::<kernel::W8>(x, h, cell, h_next),
+            Weights::W16 => self.each::<kernel::W16>(x, h, cell, h_next),
+            Weights::W4 => self.each::<kernel::W4>(x, h, cell, h_next),
+        }
+    }
+
+    #[inline(always)]
+    fn each<F: Format>(&self, x: &[[i16; COLUMNS]], h: &[[i16; COLUMNS]], cell: &mut [i32], h_next: &mut [i16]) {
+        let update = Update::new(self.cell_frac, self.z_shift);
+        let vectors = [Vector::new::<F>(x), Vector::new::<F>(h)];
+        let units = cell.iter_mut().zip(h_next);
+        for (z, (c, h_next)) in kernel::rows::<F, 2>(self.records, &vectors).zip(units) {
+            (*c, *h_next) = update.step(*c, z);
         }
     }
 }
 
-/// The cell update from the four pre-activations in Q16.16: the new cell state and hidden state.
-///
-/// `2 * mul_high(c, f << 16)` is `f c`: twice a rounded half, so that one `SMMULR` and one `QDADD` do it on Arm.
-#[inline(always)]
-pub(crate) fn update(c: i32, z: [i32; 4], cell_frac: u8) -> (i32, i16) {
-    let frac = u32::from(cell_frac);
-    let (i, f, g, o) = (sigmoid_raw(z[0]), sigmoid_raw(z[1]), tanh_raw(z[2]), sigmoid_raw(z[3]));
-    let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
-    let written = shift_right(i * g, 30u32.wrapping_sub(frac) & 31); // i g is Q0.30
-    let c = written.saturating_add(kept);
-    let t = tanh_raw(shift_right(c, frac.wrapping_sub(16) & 31));
-    (c, shift_right(o * t, 15) as i16)
+/// The cell update of a layer: what is the same for all its units.
+#[derive(Clone, Copy)]
+struct Update {
+    z_shift: u32,
+    /// The shift from Q0.30 to the cell state's format, and half of its last bit.
+    write_shift: u32,
+    write_half: i32,
+    /// One less than the shift from the cell state's format to Q16.16.
+    read_shift: u32,
+}
+
+impl Update {
+    #[inline(always)]
+    fn new(cell_frac: u8, z_shift: u8) -> Self {
+        let frac = u32::from(cell_frac);
+        let write_shift = 30u32.wrapping_sub(frac) & 31;
+        let read_shift = frac.wrapping_sub(17) & 31;
+        Self { z_shift: (z_shift & 31).into(), write_shift, write_half: 1 << write_shift >> 1, read_shift }
+    }
+
+    /// From the four sums of a unit to its new cell state and hidden state.
+    ///
+    /// `2 * mul_high(c, f << 16)` is `f c`: twice a rounded half, so that one `SMMULR` and one `QDADD` do it on Arm.
+    #[inline(always)]
+    fn step(self, c: i32, z: [i32; ROWS]) -> (i32, i16) {
+        let [zi, zf, zg, zo] = z.map(|z| z << self.z_shift);
+        let (i, f, g, o) = (sigmoid_raw(zi), sigmoid_raw(zf), tanh_raw(zg), sigmoid_raw(zo));
+        let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
+        let written = (i * g + self.write_half) >> self.write_shift; // i g is Q0.30, below 2^30
+        let c = written.saturating_add(kept);
+        // shift_right(c, cell_frac - 16), which is at least 1: the half is added one bit above.
+        let t = tanh_raw(((c >> self.read_shift) + 1) >> 1);
+        (c, ((o * t + (1 << 14)) >> 15) as i16)
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The first four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"CELL";
 /// The version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 /// Bytes before the header: magic, version, two zero bytes, total length, header length, CRC-32.
 pub const PREFIX_BYTES: usize = 20;
 /// The most layers that a model may have.
@@ -16,7 +16,7 @@ pub const MAX_LAYERS: usize = 16;
 /// Words that each input feature takes in the words section: see [`crate::layer::input::Feature`].
 pub const FEATURE_WORDS: usize = 5;
 
-/// How weights are stored. Both formats are symmetric, with one scale per row.
+/// How weights are stored. All formats are symmetric, with one scale per row; [`crate::kernel::layout`] has the bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Weights {
@@ -24,14 +24,41 @@ pub enum Weights {
     W8,
     /// 16-bit weights, 64-bit accumulators.
     W16,
+    /// 4-bit weights, two a byte, 32-bit accumulators.
+    W4,
 }
 
 impl Weights {
     /// Words of one block of four rows by four columns.
     pub const fn block_words(self) -> usize {
+        ROWS * COLUMNS * self.bits() as usize / 32
+    }
+
+    /// The largest magnitude that a row's accumulator may be able to reach.
+    ///
+    /// 32 bits, of which kernels for 4-bit weights use four: they take two rows in one multiply.
+    pub const fn accumulator_limit(self) -> u64 {
         match self {
-            Weights::W8 => ROWS * COLUMNS / 4,
-            Weights::W16 => ROWS * COLUMNS / 2,
+            Weights::W8 | Weights::W16 => i32::MAX as u64,
+            Weights::W4 => (1 << 27) - 1,
+        }
+    }
+
+    /// The weights' name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Weights::W4 => "w4",
+            Weights::W8 => "w8",
+            Weights::W16 => "w16",
+        }
+    }
+
+    /// Bits of one weight.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Weights::W4 => 4,
+            Weights::W8 => 8,
+            Weights::W16 => 16,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::header::{Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights};
 use super::{LoadError, Model};
+use crate::kernel::layout::unpack;
 use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
 use crate::layer::input::Feature;
 use crate::layer::lstm::CELL_FRAC;
-use crate::numeric::rounding::mul_high;
+use crate::numeric::rounding::{MULTIPLIER_UNIT, mul_high};
 
 /// The largest magnitude of an input or hidden state: a caller's Q0.15 sample may be -1.
 const X_MAX: u64 = 1 << 15;
@@ -164,7 +165,7 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
         blocks = others;
         for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(layer.weights(), mine)) {
             // A multiplier is a scale: never negative.
-            if m < 0 || acc > i32::MAX as u64 {
+            if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > layer.weights().accumulator_limit() {
                 return false;
             }
             // mul_high is monotone in its first argument; one more covers the rounding of negative values.
@@ -176,20 +177,14 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
 
 /// The largest magnitude that each row's accumulator can reach on any input.
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
-    match weights {
-        Weights::W8 => magnitudes(bytemuck::cast_slice(blocks), |w: i8| w.unsigned_abs().into()).map(|s| s * X_MAX),
-        Weights::W16 => magnitudes(bytemuck::cast_slice(blocks), |w: i16| w.unsigned_abs().into())
-            .map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
-    }
-}
-
-/// The sum of magnitudes of each of a record's rows.
-fn magnitudes<T: Copy>(weights: &[T], magnitude: impl Fn(T) -> u64) -> [u64; ROWS] {
     let mut sums = [0; ROWS];
-    for block in weights.as_chunks::<COLUMNS>().0.as_chunks::<ROWS>().0 {
-        for (sum, row) in sums.iter_mut().zip(block) {
-            *sum += row.iter().map(|&w| magnitude(w)).sum::<u64>();
+    for block in blocks.chunks_exact(weights.block_words()) {
+        for (row, sum) in sums.iter_mut().enumerate() {
+            *sum += (0..COLUMNS).map(|c| u64::from(unpack(weights, block, row, c).unsigned_abs())).sum::<u64>();
         }
     }
-    sums
+    match weights {
+        Weights::W8 | Weights::W4 => sums.map(|s| s * X_MAX),
+        Weights::W16 => sums.map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
+    }
 }

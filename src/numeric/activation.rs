@@ -86,7 +86,8 @@ const fn build() -> [i32; SEGMENTS] {
         // The nearest word to `value` whose low bits are the slope.
         let step = 1 << SLOPE_BITS;
         let word = slope + ((value - slope + step / 2) & !(step - 1));
-        table[i] = word as i32;
+        // Rotated by half, so that the low bits of a negative segment are its index.
+        table[(i + SEGMENTS / 2) & (SEGMENTS - 1)] = word as i32;
         i += 1;
     }
     table
@@ -95,8 +96,7 @@ const fn build() -> [i32; SEGMENTS] {
 /// `T(u) = tanh(u / 2)` in Q0.31 plus [`HALF`]; `u` in Q16.16 within `-LIMIT..LIMIT`.
 #[inline(always)]
 fn interpolate(u: i32) -> i32 {
-    let segment = ((u >> SEGMENT_BITS) as usize).wrapping_add(SEGMENTS / 2) & (SEGMENTS - 1);
-    let word = TABLE[segment];
+    let word = TABLE[(u >> SEGMENT_BITS) as usize & (SEGMENTS - 1)];
     let fraction = u & ((1 << SEGMENT_BITS) - 1);
     // No overflow: the table's words are clamped so that the far end of each segment is at most TOP + HALF.
     word + (word & SLOPE_MASK) * fraction

@@ -5,7 +5,7 @@
 /// Rounding high multiply: `floor(a * m / 2^32 + 1/2)`.
 ///
 /// This is the requantization of an accumulator `a` by a multiplier `m` (`SMMULR` on Arm). It cannot overflow: the
-/// magnitude of the result is at most `2^30`.
+/// magnitude of the result is at most `2^30`. Multipliers of a checked model are multiples of [`MULTIPLIER_UNIT`].
 ///
 /// ```
 /// use cellstate::numeric::rounding::mul_high;
@@ -18,6 +18,10 @@
 pub const fn mul_high(a: i32, m: i32) -> i32 {
     ((a as i64 * m as i64 + (1 << 31)) >> 32) as i32
 }
+
+/// Every multiplier of a model is a multiple of this: 15 significant bits, so that a core without a long multiply needs
+/// two short ones.
+pub const MULTIPLIER_UNIT: i32 = 1 << 16;
 
 /// Rounding shift right: `floor(v / 2^shift + 1/2)`, for `shift` in `0..=31`.
 ///

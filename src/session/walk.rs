@@ -29,13 +29,11 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
     let mut records = model.records();
     let mut x: &[[i16; COLUMNS]] = vectors(state.take(packed_words(model.inputs())));
     for (k, (layer, inputs)) in model.header().layers().enumerate() {
-        let record_words = layer.record_words(inputs);
-        let mine = records.split_off(..record_words * layer.records()).unwrap_or_default();
+        let mine = records.split_off(..layer.record_words(inputs) * layer.records()).unwrap_or_default();
         match layer {
             Layer::Lstm { units, weights, cell_frac, z_shift } => {
                 let units = units as usize;
-                let w_words = inputs.div_ceil(COLUMNS) * weights.block_words();
-                let lstm = Lstm { records: mine, record_words, w_words, weights, cell_frac, z_shift };
+                let lstm = Lstm { records: mine, weights, cell_frac, z_shift };
                 let cell = state.take(units);
                 let (first, second) = (state.take(packed_words(units)), state.take(packed_words(units)));
                 let (h, h_next) = if flipped { (second, first) } else { (first, second) };
@@ -43,7 +41,7 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
                 x = vectors(h_next);
             }
             Layer::Dense { weights, activation, z_shift, .. } => {
-                let dense = Dense { records: mine, record_words, weights, activation, z_shift };
+                let dense = Dense { records: mine, weights, activation, z_shift };
                 let out = state.take(layer.state_words(k == last));
                 if k == last {
                     dense.step_wide(x, out.as_chunks_mut().0);

@@ -39,7 +39,7 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
     let mut layers = Vec::new();
     for k in 0..count {
         let last = k + 1 == count;
-        let weights = if rng.below(2) == 0 { Weights::W8 } else { Weights::W16 };
+        let weights = [Weights::W4, Weights::W8, Weights::W16][rng.below(3) as usize];
         let units = 1 + rng.below(13) as u16;
         let z_shift = if rng.below(3) == 0 { rng.below(6) as u8 } else { 0 };
         let header = if rng.below(3) > 0 {
@@ -58,18 +58,18 @@ pub(crate) fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
         let lstm = matches!(header, Header::Lstm { .. });
         let rows = if lstm { 4 * usize::from(units) } else { usize::from(units) };
         let columns = if lstm { vec![width, units.into()] } else { vec![width] };
-        let top: i32 = if weights == Weights::W8 { 127 } else { 32767 };
+        let top = (1i32 << (weights.bits() - 1)) - 1;
         let products = columns.iter().map(|&columns| Integers {
             weights: (0..rows)
                 .map(|_| {
                     (0..columns)
-                        .map(|_| [top, -top, 0, (rng.next() as i32) % (top + 1)][rng.below(4) as usize])
+                        .map(|_| [top, -top - 1, 0, (rng.next() as i32) % (top + 1)][rng.below(4) as usize])
                         .collect()
                 })
                 .collect(),
             // Small enough that the sum stays within a seventh of the range at the widest, large enough to saturate gates.
             multipliers: (0..rows)
-                .map(|_| (rng.below(1 << 30) >> (z_shift as u32 + rng.below(12) as u32)) as i32)
+                .map(|_| (rng.below(1 << 30) >> (z_shift as u32 + rng.below(12) as u32)) as i32 & !0xffff)
                 .collect(),
         });
         let products = products.collect();

@@ -42,7 +42,7 @@ pub fn convert(
     let quantized = quantize(network, &calibration, weights)?;
     let provenance = format!(
         "{source}, {}, calibrated on {} steps of {} sequences, cellstate {}",
-        if weights == Weights::W8 { "w8" } else { "w16" },
+        weights.name(),
         calibration.steps,
         data.sequences.len(),
         env!("CARGO_PKG_VERSION"),

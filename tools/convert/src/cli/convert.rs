@@ -13,6 +13,8 @@ enum Format {
     W8,
     /// 16-bit weights.
     W16,
+    /// 4-bit weights: half the flash of w8, for models trained for them.
+    W4,
 }
 
 #[derive(Args)]
@@ -43,6 +45,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     let weights = match a.weights {
         Format::W8 => Weights::W8,
         Format::W16 => Weights::W16,
+        Format::W4 => Weights::W4,
     };
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();
     let bar = files::progress("calibrating", data.sequences.len());

@@ -41,7 +41,7 @@ fn rows(model: &Model) -> Vec<Row> {
             }
         };
         let flash = layer.records() * layer.record_words(inputs) * 4;
-        let weights = format!("{:?}", layer.weights()).to_lowercase();
+        let weights = layer.weights().name().to_owned();
         Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: layer.state_words(k == last) * 4 }
     };
     header.layers().enumerate().map(row).collect()

@@ -1,8 +1,9 @@
 //! The blob's bytes: prefix, header, input map, records. `docs/blob.md` is the specification.
 
 use crate::quantize::{Layer, Quantized};
-use cellstate::kernel::{COLUMN_ORDER, COLUMNS, ROWS};
-use cellstate::model::header::{self, Header, Weights};
+use cellstate::kernel::layout::{Block, pack};
+use cellstate::kernel::{COLUMNS, ROWS};
+use cellstate::model::header::{self, Header};
 use cellstate::model::{checksum, prefix};
 use cellstate_reference::Network;
 
@@ -36,7 +37,7 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
 
 /// A layer's records: for every four rows their biases, the multipliers of each product, the blocks of each product.
 fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
-    let rows = &layer.rows;
+    let (rows, weights) = (&layer.rows, layer.header.weights());
     let widths = [inputs, layer.header.width()];
     for first in (0..layer.header.records() * ROWS).step_by(ROWS) {
         let four = |v: &[i32]| -> [i32; ROWS] { std::array::from_fn(|k| v.get(first + k).copied().unwrap_or(0)) };
@@ -50,19 +51,8 @@ fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
                     let row = product.weights.get(first + row);
                     row.and_then(|r| r.get(column + c)).copied().unwrap_or(0)
                 };
-                block(at, layer.header.weights(), words);
-            }
-        }
-    }
-}
-
-/// One block of four rows by four columns.
-fn block(at: impl Fn(usize, usize) -> i32, weights: Weights, words: &mut Vec<i32>) {
-    for row in 0..ROWS {
-        match weights {
-            Weights::W8 => words.push(i32::from_le_bytes(COLUMN_ORDER.map(|c| at(row, c) as i8 as u8))),
-            Weights::W16 => {
-                words.extend([0, 2].map(|c| (at(row, c) as u16 as i32) | (at(row, c + 1) << 16)));
+                let block: Block = std::array::from_fn(|row| std::array::from_fn(|c| at(row, c)));
+                words.extend(pack(weights, &block).iter().take(weights.block_words()));
             }
         }
     }

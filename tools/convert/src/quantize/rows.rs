@@ -3,6 +3,7 @@
 use super::Product;
 use super::calibrate::Range;
 use cellstate::model::header::Weights;
+use cellstate::numeric::rounding::MULTIPLIER_UNIT;
 
 /// A layer's input vector, feature by feature: what Q0.15 means there.
 #[derive(Clone, Debug)]
@@ -76,12 +77,14 @@ pub fn quantize(products: &[Product], bias: &[f64], unit: f64, limit: f64, weigh
 /// One row: multiplier, integers, and what one integer is worth at full scale of its column.
 fn row(w: &[f64], side: &Side, unit: f64, weights: Weights) -> Option<(i32, Vec<i32>, f64)> {
     let scaled: Vec<f64> = w.iter().zip(&side.full).map(|(w, full)| w * full).collect();
-    let (top, multiplier_bits, sum_limit) = match weights {
-        // acc = sum q x, and z = acc m / 2^32 with x in units of 2^-15.
-        Weights::W8 => (127.0, 17, f64::from(i32::MAX) / 32768.0),
+    let limit = weights.accumulator_limit() as f64;
+    let (multiplier_bits, sum_limit) = match weights {
+        // acc = sum q x, and z = acc m / 2^16 with m in its units and x in units of 2^-15.
+        Weights::W4 | Weights::W8 => (1, limit / 32768.0),
         // acc = sum q x / 2^8.
-        Weights::W16 => (32767.0, 25, f64::from(i32::MAX) / 128.0 - 1.0),
+        Weights::W16 => (9, limit / 128.0 - 1.0),
     };
+    let top = f64::from((1u32 << (weights.bits() - 1)) - 1);
     let largest = scaled.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
     let sum: f64 = scaled.iter().map(|v| v.abs()).sum();
     // The scale is the multiplier's, an integer; rounding it up keeps the largest weight within `top`.
@@ -89,11 +92,11 @@ fn row(w: &[f64], side: &Side, unit: f64, weights: Weights) -> Option<(i32, Vec<
     // Half an integer more a column: what rounding can add to the sum.
     let room = sum_limit - scaled.len() as f64 / 2.0;
     let m = (largest / top).max(sum / room) / per_multiplier;
-    if !(m.is_finite() && m < f64::from(i32::MAX)) {
+    if !(m.is_finite() && m <= 32767.0) {
         return None;
     }
     let m = m.ceil().max(1.0);
     let step = m * per_multiplier;
     let integers = scaled.iter().map(|v| (v / step + 0.5).floor().clamp(-top, top) as i32).collect();
-    Some((m as i32, integers, step))
+    Some((m as i32 * MULTIPLIER_UNIT, integers, step))
 }
