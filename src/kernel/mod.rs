@@ -20,7 +20,8 @@
 #![allow(unsafe_code, reason = "assembly and vector instructions; each block says why it is sound")]
 
 pub mod layout;
-pub(crate) mod portable;
+#[cfg_attr(not(cellstate_kernel = "portable"), allow(dead_code, reason = "other kernels use parts of it"))]
+mod portable;
 
 #[cfg(cellstate_kernel = "portable")]
 use portable as active;
@@ -33,6 +34,9 @@ use portable as active;
 #[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64.rs")]
 mod active;
 
+use core::marker::PhantomData;
+use core::ops::Range;
+
 pub(crate) use active::{W4, W8, W16, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
@@ -42,9 +46,12 @@ pub const COLUMNS: usize = 4;
 /// How far a 64-bit accumulator of i16 weights is shifted right, with rounding, before requantization.
 pub const W16_SHIFT: u32 = 8;
 
+/// Four columns of a Q0.15 vector, two a word, the lower column in the lower half: aligned as the kernels load them.
+pub(crate) type Four = [i32; COLUMNS / 2];
+
 /// A Q0.15 vector on its way into a kernel, with what every row of a step needs of it.
 ///
-/// The order of the first four fields is the assembly's.
+/// The order of the fields is the assembly's.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Vector<'a> {
@@ -53,24 +60,26 @@ pub(crate) struct Vector<'a> {
     /// Where a kernel enters its unrolled loop.
     entry: usize,
     /// One past the last four columns.
-    end: *const [i16; COLUMNS],
+    end: *const Four,
     /// The first four columns.
-    start: *const [i16; COLUMNS],
-    columns: &'a [[i16; COLUMNS]],
+    start: *const Four,
+    columns: PhantomData<&'a [Four]>,
 }
 
 impl<'a> Vector<'a> {
     /// Prepares a padded vector for weights of format `F`.
     #[inline(always)]
-    pub(crate) fn new<F: Format>(columns: &'a [[i16; COLUMNS]]) -> Self {
-        let pointers = columns.as_ptr_range();
-        Self {
-            correction: if F::OFFSET == 0 { 0 } else { -F::OFFSET * active::sum(columns) },
-            entry: F::entry(columns.len()),
-            end: pointers.end,
-            start: pointers.start,
-            columns,
-        }
+    pub(crate) fn new<F: Format>(columns: &'a [Four]) -> Self {
+        let Range { start, end } = columns.as_ptr_range();
+        let correction = if F::OFFSET == 0 { 0 } else { -F::OFFSET * active::sum(columns) };
+        Self { correction, entry: F::entry(columns.len()), end, start, columns: PhantomData }
+    }
+
+    /// Its columns, by fours.
+    #[inline(always)]
+    fn columns(&self) -> &'a [Four] {
+        // SAFETY: `start` and `end` are those of a slice that is borrowed for `'a`.
+        unsafe { core::slice::from_raw_parts(self.start, self.end.offset_from_unsigned(self.start)) }
     }
 }
 
@@ -102,8 +111,8 @@ pub(crate) fn rows<'a, F: Format, const P: usize>(
     records: &'a [i32],
     vectors: &'a [Vector<'a>; P],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
-    let blocks: usize = vectors.iter().map(|v| v.columns.len()).sum();
-    let empty = vectors.iter().any(|v| v.columns.is_empty());
+    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    let empty = vectors.iter().any(|v| v.columns().is_empty());
     let words = ROWS * (1 + P) + blocks * F::BLOCK_WORDS;
     let records = if empty { &[] } else { records };
     // SAFETY: each chunk has `words` words, which is what the vectors' lengths take, and no vector is empty.

@@ -1,7 +1,7 @@
 //! The kernels in plain Rust: the meaning of every other implementation.
 
 use super::layout::unpack;
-use super::{COLUMNS, Format, ROWS, Vector, W16_SHIFT};
+use super::{COLUMNS, Format, Four, ROWS, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 use crate::numeric::rounding;
 
@@ -16,8 +16,8 @@ pub(crate) struct W16;
 
 /// The sum of a vector.
 #[inline(always)]
-pub(crate) fn sum(x: &[[i16; COLUMNS]]) -> i32 {
-    x.as_flattened().iter().map(|&v| i32::from(v)).sum()
+pub(crate) fn sum(columns: &[Four]) -> i32 {
+    columns.as_flattened().iter().map(|&pair| i32::from(pair as i16) + (pair >> 16)).sum()
 }
 
 /// A record from a function for the dot products of its blocks with one vector.
@@ -31,7 +31,7 @@ pub(crate) fn record<const P: usize>(
     let mut z: [i32; ROWS] = take(&mut words, ROWS).try_into().unwrap_or_default();
     let mut multipliers = take(&mut words, ROWS * P);
     for vector in vectors {
-        let acc = dot(take(&mut words, vector.columns.len() * block_words), vector);
+        let acc = dot(take(&mut words, vector.columns().len() * block_words), vector);
         for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut multipliers, ROWS)) {
             *z = z.wrapping_add(mul_high(acc, m));
         }
@@ -47,18 +47,25 @@ fn take<'a>(words: &mut &'a [i32], count: usize) -> &'a [i32] {
 
 /// Adds one block's products to the accumulators, which the loader has proved cannot overflow.
 #[inline(always)]
-fn multiply(weights: Weights, block: &[i32], x: &[i16; COLUMNS], mut add: impl FnMut(usize, i32)) {
+fn multiply(weights: Weights, block: &[i32], four: &Four, mut add: impl FnMut(usize, i32)) {
     for row in 0..ROWS {
-        for (column, &x) in x.iter().enumerate() {
-            add(row, unpack(weights, block, row, column).wrapping_mul(x.into()));
+        for c in 0..COLUMNS {
+            add(row, unpack(weights, block, row, c).wrapping_mul(column(four, c)));
         }
     }
+}
+
+/// The sample at one of four columns.
+#[inline(always)]
+fn column(four: &Four, column: usize) -> i32 {
+    let word = four.get(column / 2).copied().unwrap_or_default();
+    if column % 2 == 0 { i32::from(word as i16) } else { word >> 16 }
 }
 
 #[inline(always)]
 fn dot32(weights: Weights, blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
     let mut acc = [0i32; ROWS];
-    for (block, x) in blocks.chunks_exact(weights.block_words()).zip(vector.columns) {
+    for (block, x) in blocks.chunks_exact(weights.block_words()).zip(vector.columns()) {
         multiply(weights, block, x, |row, p| acc[row] = acc[row].wrapping_add(p));
     }
     acc
@@ -92,7 +99,7 @@ impl Format for W16 {
     unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
         record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| {
             let mut acc = [1i64 << (W16_SHIFT - 1); ROWS];
-            for (block, x) in blocks.chunks_exact(Self::BLOCK_WORDS).zip(vector.columns) {
+            for (block, x) in blocks.chunks_exact(Self::BLOCK_WORDS).zip(vector.columns()) {
                 multiply(Weights::W16, block, x, |row, p| acc[row] = acc[row].wrapping_add(p.into()));
             }
             acc.map(|a| (a >> W16_SHIFT) as i32)

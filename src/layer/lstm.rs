@@ -11,7 +11,7 @@
 //! | gates | Q0.15 |
 //! | `c` | i32 with `cell_frac` fractional bits, saturating |
 
-use crate::kernel::{self, COLUMNS, Format, ROWS, Vector, mul_high};
+use crate::kernel::{self, Format, Four, ROWS, Vector, mul_high};
 use crate::model::header::Weights;
 use crate::numeric::activation::{sigmoid_raw, tanh_raw};
 
@@ -29,7 +29,7 @@ pub(crate) struct Lstm<'a> {
 
 impl Lstm<'_> {
     /// One time step. `x` and `h` are padded; `h_next` receives the new hidden state and must not be `h`.
-    pub(crate) fn step(&self, x: &[[i16; COLUMNS]], h: &[[i16; COLUMNS]], cell: &mut [i32], h_next: &mut [i16]) {
+    pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
         match self.weights {
             Weights::W8 => self.each::<kernel::W8>(x, h, cell, h_next),
             Weights::W16 => self.each::<kernel::W16>(x, h, cell, h_next),
@@ -38,7 +38,7 @@ impl Lstm<'_> {
     }
 
     #[inline(always)]
-    fn each<F: Format>(&self, x: &[[i16; COLUMNS]], h: &[[i16; COLUMNS]], cell: &mut [i32], h_next: &mut [i16]) {
+    fn each<F: Format>(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
         let update = Update::new(self.cell_frac, self.z_shift);
         let vectors = [Vector::new::<F>(x), Vector::new::<F>(h)];
         let units = cell.iter_mut().zip(h_next);

@@ -4,7 +4,7 @@
 //! layer its outputs ([`Layer::state_words`]).
 
 use crate::Model;
-use crate::kernel::COLUMNS;
+use crate::kernel::Four;
 use crate::layer::{dense::Dense, lstm::Lstm};
 use crate::model::header::{Layer, packed_words};
 
@@ -18,8 +18,8 @@ impl<'s> Rest<'s> {
     }
 }
 
-fn vectors(words: &[i32]) -> &[[i16; COLUMNS]] {
-    bytemuck::cast_slice::<i32, i16>(words).as_chunks().0
+fn fours(words: &[i32]) -> &[Four] {
+    words.as_chunks().0
 }
 
 /// One time step through all layers. `flipped` tells which hidden buffer is current; the caller flips it afterwards.
@@ -27,7 +27,7 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
     let last = model.header().layers.len().saturating_sub(1);
     let mut state = Rest(words);
     let mut records = model.records();
-    let mut x: &[[i16; COLUMNS]] = vectors(state.take(packed_words(model.inputs())));
+    let mut x: &[Four] = fours(state.take(packed_words(model.inputs())));
     for (k, (layer, inputs)) in model.header().layers().enumerate() {
         let mine = records.split_off(..layer.record_words(inputs) * layer.records()).unwrap_or_default();
         match layer {
@@ -37,8 +37,8 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
                 let cell = state.take(units);
                 let (first, second) = (state.take(packed_words(units)), state.take(packed_words(units)));
                 let (h, h_next) = if flipped { (second, first) } else { (first, second) };
-                lstm.step(x, vectors(h), cell, bytemuck::cast_slice_mut(h_next));
-                x = vectors(h_next);
+                lstm.step(x, fours(h), cell, bytemuck::cast_slice_mut(h_next));
+                x = fours(h_next);
             }
             Layer::Dense { weights, activation, z_shift, .. } => {
                 let dense = Dense { records: mine, weights, activation, z_shift };
@@ -47,7 +47,7 @@ pub(super) fn step(model: &Model, words: &mut [i32], flipped: bool) {
                     dense.step_wide(x, out.as_chunks_mut().0);
                 } else {
                     dense.step_narrow(x, bytemuck::cast_slice_mut::<i32, i16>(out).as_chunks_mut().0);
-                    x = vectors(out);
+                    x = fours(out);
                 }
             }
         }

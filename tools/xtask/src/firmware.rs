@@ -11,19 +11,54 @@ use std::process::Command;
 pub(crate) const BOARD: &str = "qemu-mps2-an386";
 const TARGET: &str = "thumbv7em-none-eabihf";
 
+/// One crate under `boards/`, for one target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Firmware {
+    pub(crate) folder: &'static str,
+    pub(crate) target: &'static str,
+    /// For the compiler, beside the target.
+    pub(crate) flags: &'static str,
+    /// Whether the portable kernels are forced.
+    pub(crate) portable: bool,
+}
+
+impl Firmware {
+    /// Builds one of the crate's programs; returns the ELF's path.
+    pub(crate) fn build(&self, program: &str) -> Result<PathBuf> {
+        self.build_with(program, &[])
+    }
+
+    fn build_with(&self, program: &str, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
+        let toolchain = Toolchain::for_target(self.target)?;
+        // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
+        let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { "target/boards" })?;
+        let mut cargo = Command::new("cargo");
+        toolchain.apply(&mut cargo);
+        cargo.current_dir(Path::new("boards").join(self.folder));
+        cargo.env("CARGO_TARGET_DIR", &target_dir).envs(environment.iter().map(|(k, v)| (k, v)));
+        cargo.env("RUSTFLAGS", format!("-Dwarnings {}", self.flags));
+        cargo.args(["build", "--release", "--locked", "--target", self.target, "--bin", program]);
+        run(if self.portable { cargo.args(["--features", "portable"]) } else { &mut cargo })?;
+        let elf = target_dir.join(self.target).join("release").join(program);
+        ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
+        Ok(elf)
+    }
+}
+
 /// Builds the emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
 pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
-    let toolchain = Toolchain::for_target(TARGET)?;
-    let target_dir = std::path::absolute("target/boards")?;
-    let mut cargo = Command::new("cargo");
-    toolchain.apply(&mut cargo);
-    cargo.current_dir(Path::new("boards").join(BOARD));
-    cargo.env("CARGO_TARGET_DIR", &target_dir).env("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?);
-    cargo.env("RUSTFLAGS", "-Dwarnings");
-    run(cargo.args(["build", "--release", "--locked", "--target", TARGET]))?;
-    let elf = target_dir.join(TARGET).join("release").join(BOARD);
-    ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
-    Ok(elf)
+    let board = Firmware { folder: BOARD, target: TARGET, flags: "", portable: false };
+    board.build_with(BOARD, &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+}
+
+/// Bytes of code.
+pub(crate) fn text(elf: &Path) -> Result<u64> {
+    let bytes = std::fs::read(elf)?;
+    let file = object::File::parse(&*bytes).context("not an ELF")?;
+    let code = file.sections().filter(|s| s.kind() == object::SectionKind::Text);
+    let bytes = code.map(|s| s.size()).sum();
+    ensure!(bytes > 0, "{}: no code", elf.display());
+    Ok(bytes)
 }
 
 /// Bytes of flash and of static RAM.

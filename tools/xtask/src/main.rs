@@ -1,7 +1,8 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo` and `cargo xtask test`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `test` and `bench`.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod emulator;
 mod firmware;
@@ -28,6 +29,8 @@ enum Command {
         #[arg(long)]
         host: bool,
     },
+    /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
+    Bench(bench::Arguments),
     /// Format, clippy, documentation, all host tests, and the emulated board.
     Test,
 }
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
     std::env::set_current_dir(root())?;
     match Cli::parse().command {
         Command::Demo { host } => demo::run(host),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Test => test::run(),
     }
 }

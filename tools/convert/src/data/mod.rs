@@ -29,6 +29,11 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// A sequence without labels, of whole samples one after the other.
+    pub fn unlabelled(features: usize, samples: Vec<f64>) -> Self {
+        Self { features, samples, labels: Labels::None }
+    }
+
     /// Number of steps.
     pub fn len(&self) -> usize {
         self.samples.len() / self.features

@@ -1,0 +1,85 @@
+//! Runs the trials that the emulator put into memory, and says of each: checksum, ticks of the counter, peak stack.
+//!
+//! The host runs the same trials and compares; the emulator counts instructions between [`traced_step`] and its return.
+
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod counter;
+mod stack;
+
+use cellstate::{Session, State};
+use cellstate_app::server::Counter;
+use cellstate_app::trial::{self, STATE_BYTES};
+use fixed::types::I1F15;
+use semihosting::{eprintln, println, process};
+
+/// One step, under a name that the emulator's trace can be searched for.
+#[inline(never)]
+#[unsafe(no_mangle)]
+#[allow(unsafe_code, reason = "a name that nothing else has")]
+extern "Rust" fn traced_step(session: &mut Session, sample: &[I1F15]) -> bool {
+    session.step(sample).is_ok()
+}
+
+#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
+#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+fn main() -> ! {
+    let mut counter = counter::start();
+    let state = state();
+    for (steps, blob) in trial::trials(trials()) {
+        let (mut ticks, mut peak) = (0, 0);
+        let checksum = trial::run(blob, steps, state, |session, sample| {
+            let ((done, passed), depth) = stack::depth(|| {
+                let start = counter.now();
+                let done = traced_step(session, sample);
+                let end = counter.now();
+                (done, counter.between(start, end))
+            });
+            ticks = ticks.max(passed);
+            peak = peak.max(depth);
+            done
+        });
+        match checksum {
+            Ok(checksum) => println!("trial {checksum:08x} {ticks} {peak}"),
+            Err(failure) => {
+                println!("failed {failure:?}");
+                process::exit(1);
+            }
+        }
+    }
+    process::exit(0)
+}
+
+/// The trials' state, which counts as static RAM.
+#[allow(unsafe_code, reason = "main calls this once")]
+fn state() -> &'static mut State<STATE_BYTES> {
+    static mut STATE: State<STATE_BYTES> = State::new();
+    // SAFETY: called once, by main, before anything else could hold a reference.
+    unsafe { &mut *core::ptr::addr_of_mut!(STATE) }
+}
+
+/// The pack of trials in the memory that `build.rs` names.
+#[allow(unsafe_code, reason = "memory that the emulator filled")]
+fn trials() -> &'static [u8] {
+    let start: *const u32 = const { address(env!("TRIALS")) } as *const u32;
+    // SAFETY: the emulator put a pack here before the first instruction, and nothing writes to it; its first word is its
+    // length.
+    unsafe { core::slice::from_raw_parts(start.cast(), start.read_volatile() as usize) }
+}
+
+const fn address(digits: &str) -> usize {
+    let (mut value, mut k) = (0, 0);
+    while k < digits.len() {
+        value = value * 10 + (digits.as_bytes()[k] - b'0') as usize;
+        k += 1;
+    }
+    value
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    eprintln!("{info}");
+    process::exit(2)
+}

@@ -1,0 +1,249 @@
+//! Cortex-M4, M7 and M33 with DSP: two rows a multiply.
+//!
+//! `SMLALD` multiplies a pair of packed halfwords whole and adds to 64 bits; `UXTB16` takes the lower row out, `SMLAD`
+//! sums it alone, and the difference of both sums is the upper row, exactly. For w8 that is three instructions for four
+//! products, where unpacking every row takes four. For w4 a halfword has four rows: three are masked and summed, the
+//! fourth is what remains.
+//!
+//! All loops are unrolled over four blocks and entered where the vector's length wants it, so there is no tail. A block
+//! of four rows by four columns takes 14 (w8), 16 (w4) or 13 (w16) instructions, and the loop 3 for every four of them.
+//! The code is Thumb-2 of Armv7E-M, in which all of it executes in one cycle an instruction but loads and branches.
+
+use core::arch::{asm, naked_asm};
+
+use super::layout::{W4_OFFSET, W8_OFFSET};
+use super::{Format, Four, ROWS, Vector};
+use crate::model::header::Weights;
+
+/// 8-bit weights.
+pub(crate) struct W8;
+/// 4-bit weights.
+pub(crate) struct W4;
+/// 16-bit weights.
+pub(crate) struct W16;
+
+/// `floor(a m / 2^32 + 1/2)`: `SMMULR`.
+#[inline(always)]
+pub(crate) fn mul_high(a: i32, m: i32) -> i32 {
+    let high;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("smmulr {}, {}, {}", lateout(reg) high, in(reg) a, in(reg) m, options(pure, nomem, nostack, preserves_flags))
+    };
+    high
+}
+
+/// The sum of a vector: `SMLAD` with ones.
+#[inline(always)]
+pub(crate) fn sum(columns: &[Four]) -> i32 {
+    let mut sum = 0;
+    for pair in columns.as_flattened() {
+        // SAFETY: arithmetic on registers.
+        unsafe {
+            asm!("smlad {sum}, {pair}, {ones}, {sum}", sum = inout(reg) sum, pair = in(reg) *pair, ones = in(reg) 0x0001_0001,
+                options(pure, nomem, nostack));
+        }
+    }
+    sum
+}
+
+/// Offset into a loop of four blocks of `size` bytes at which a vector of so many fours enters it.
+const fn entry(fours: usize, size: usize) -> usize {
+    (fours.wrapping_neg() & 3) * size
+}
+
+/// Implements [`Format`] by a function in assembly with the bytes of one block of its loop.
+macro_rules! format {
+    ($format:ident, $offset:expr, $block_bytes:expr, $function:ident) => {
+        impl Format for $format {
+            const BLOCK_WORDS: usize = Weights::$format.block_words();
+            const OFFSET: i32 = $offset;
+
+            #[inline(always)]
+            fn entry(fours: usize) -> usize {
+                entry(fours, $block_bytes)
+            }
+
+            #[inline(always)]
+            unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+                let (z0, z1, z2, z3);
+                let vectors = vectors.as_ptr_range();
+                // SAFETY: the function reads a record with the words that the vectors take, and the vectors, which is
+                // what the caller promises; it keeps the registers that AAPCS says, and the stack.
+                unsafe {
+                    asm!("bl {f}", f = sym $function,
+                        inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
+                        inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+                        out("r12") _, out("lr") _, options(readonly));
+                }
+                [z0, z1, z2, z3]
+            }
+        }
+    };
+}
+
+format!(W8, W8_OFFSET, 52, record_w8);
+format!(W4, W4_OFFSET, 60, record_w4);
+format!(W16, 0, 42, record_w16);
+
+/// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
+///
+/// In the loop r0 walks through the blocks, r1 through the vector; r2 to r7 are scratch, and the accumulators stand in r8
+/// to lr. `$start` has r8 correction, r9 entry, r10 end, r11 start. `$finish` leaves the four sums in `$sums` and `$m0`,
+/// `$m1` free.
+macro_rules! record {
+    ($name:ident, $start:expr, $block:expr, $loop_end:expr, $finish:expr, [$s0:literal, $s1:literal, $s2:literal, $s3:literal],
+     $m0:literal, $m1:literal) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push {{r4-r11, lr}}",
+                "ldm r3!, {{r4-r7}}", // biases
+                "2:",
+                "ldm r1!, {{r8-r11}}", // the next vector
+                "push {{r1-r7, r10}}", // its end on top, at sp + 28
+                "mov r1, r11",
+                $start,
+                "add pc, r2",
+                "nop",
+                "3:",
+                $block,
+                $block,
+                $block,
+                $block,
+                $loop_end,
+                "bne 3b",
+                $finish,
+                "pop {{r1-r7, r10}}",
+                concat!("ldrd ", $m0, ", ", $m1, ", [r3], #8"), // multipliers
+                concat!("smmlar r4, ", $s0, ", ", $m0, ", r4"),
+                concat!("smmlar r5, ", $s1, ", ", $m1, ", r5"),
+                concat!("ldrd ", $m0, ", ", $m1, ", [r3], #8"),
+                concat!("smmlar r6, ", $s2, ", ", $m0, ", r6"),
+                concat!("smmlar r7, ", $s3, ", ", $m1, ", r7"),
+                "cmp r1, r2",
+                "bne 2b",
+                "mov r0, r4",
+                "mov r1, r5",
+                "mov r2, r6",
+                "mov r3, r7",
+                "pop {{r4-r11, pc}}",
+            )
+        }
+    };
+}
+
+record!(
+    record_w8,
+    // r8 row 0, r9:r10 rows 0 and 1 as digits, r11 row 2, r12:lr rows 2 and 3.
+    "mov r2, r9
+     mov r9, r8
+     asr r10, r8, #31
+     mov r11, r8
+     mov r12, r8
+     mov lr, r10",
+    "ldm r1!, {{r2, r3}}
+     ldm r0!, {{r4-r7}}
+     smlald r9, r10, r4, r2
+     uxtb16 r4, r4
+     smlad r8, r4, r2, r8
+     smlald r12, lr, r5, r2
+     uxtb16 r5, r5
+     smlad r11, r5, r2, r11
+     smlald r9, r10, r6, r3
+     uxtb16 r6, r6
+     smlad r8, r6, r3, r8
+     smlald r12, lr, r7, r3
+     uxtb16 r7, r7
+     smlad r11, r7, r3, r11",
+    "ldr r2, [sp, #28]
+     cmp r1, r2",
+    // 256 s1 + s0 = r10:r9, so s1 = floor(r10:r9 / 256) - floor(s0 / 256).
+    "lsr r9, r9, #8
+     orr r9, r9, r10, lsl #24
+     sub r9, r9, r8, asr #8
+     lsr r12, r12, #8
+     orr r12, r12, lr, lsl #24
+     sub r12, r12, r11, asr #8",
+    ["r8", "r9", "r11", "r12"],
+    "r10",
+    "lr"
+);
+
+record!(
+    record_w4,
+    // r8, r9, r11 rows 0, 1, 2; r10:r12 all four as digits, beginning with (1 + 16 + 256) times the correction; lr mask.
+    "mov r7, r10
+     movw r2, #273
+     smull r10, r12, r8, r2
+     mov r2, r9
+     mov r9, r8
+     mov r11, r8
+     mov lr, #0x000f000f",
+    "ldm r1!, {{r2, r3}}
+     ldm r0!, {{r4, r5}}
+     smlald r10, r12, r4, r2
+     and r6, lr, r4
+     smlad r8, r6, r2, r8
+     and r6, lr, r4, lsr #4
+     smlad r9, r6, r2, r9
+     and r4, lr, r4, lsr #8
+     smlad r11, r4, r2, r11
+     smlald r10, r12, r5, r3
+     and r6, lr, r5
+     smlad r8, r6, r3, r8
+     and r6, lr, r5, lsr #4
+     smlad r9, r6, r3, r9
+     and r5, lr, r5, lsr #8
+     smlad r11, r5, r3, r11",
+    "cmp r1, r7",
+    // 4096 s3 + 256 s2 + 16 s1 + s0 = r12:r10; each floor carries what the lower rows left.
+    "add lr, r9, r8, asr #4
+     add lr, r11, lr, asr #4
+     lsr r10, r10, #12
+     orr r12, r10, r12, lsl #20
+     sub r12, r12, lr, asr #4",
+    ["r8", "r9", "r11", "r12"],
+    "r10",
+    "lr"
+);
+
+record!(
+    record_w16,
+    // r6:r7, r8:r9, r10:r11, r12:lr rows 0 to 3, beginning with the half that rounds.
+    "mov r2, r9
+     mov r6, #128
+     mov r7, #0
+     mov r8, r6
+     mov r9, r7
+     mov r10, r6
+     mov r11, r7
+     mov r12, r6
+     mov lr, r7",
+    "ldm r1!, {{r2, r3}}
+     ldm r0!, {{r4, r5}}
+     smlald r6, r7, r4, r2
+     smlald r6, r7, r5, r3
+     ldm r0!, {{r4, r5}}
+     smlald r8, r9, r4, r2
+     smlald r8, r9, r5, r3
+     ldm r0!, {{r4, r5}}
+     smlald r10, r11, r4, r2
+     smlald r10, r11, r5, r3
+     ldm r0!, {{r4, r5}}
+     smlald r12, lr, r4, r2
+     smlald r12, lr, r5, r3",
+    "ldr r2, [sp, #28]
+     cmp r1, r2",
+    "lsr r12, r12, #8
+     orr r12, r12, lr, lsl #24
+     lsl r11, r11, #24
+     orr r11, r11, r10, lsr #8
+     lsl r9, r9, #24
+     orr r9, r9, r8, lsr #8
+     lsr r8, r6, #8
+     orr r8, r8, r7, lsl #24",
+    ["r8", "r9", "r11", "r12"],
+    "r10",
+    "lr"
+);

@@ -1,0 +1,2 @@
+//! x86-64 hosts.
+pub(crate) use super::portable::{W4, W8, W16, mul_high, sum};

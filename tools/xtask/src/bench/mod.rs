@@ -1,0 +1,215 @@
+//! `cargo xtask bench`: exact instruction counts on emulated cores.
+
+mod core;
+mod emulate;
+mod models;
+mod trace;
+
+use crate::firmware::{self, Firmware};
+use crate::packages::{has, install};
+use anyhow::{Context, Result, ensure};
+use cellstate::model::header::Weights;
+use cellstate::{Model, State};
+use cellstate_app::trial;
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use core::{CORES, Core};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use trace::{Program, Recorder};
+
+/// Steps of a measured trial; the longest of them counts.
+const STEPS: u32 = 4;
+/// How long one emulated run may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What is measured of one model on one core.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) core: String,
+    pub(crate) weights: String,
+    pub(crate) input: usize,
+    pub(crate) hidden: usize,
+    /// A whole `step` call.
+    pub(crate) instructions: u64,
+    /// Of these, in the kernels.
+    pub(crate) mac: u64,
+    /// Of these, in sigmoid and tanh.
+    pub(crate) activation: u64,
+    pub(crate) rest: u64,
+    /// Loader, session, every layer and every weight format, with the start-up code.
+    pub(crate) text_bytes: u64,
+    pub(crate) state_bytes: u64,
+    /// Below the call of `step`.
+    pub(crate) stack_bytes: u64,
+}
+
+/// All results, as `--json` prints them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) results: Vec<Measured>,
+}
+
+/// What to measure.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Only this core.
+    #[arg(long)]
+    core: Option<String>,
+    /// Only these weights: w8, w16 or w4.
+    #[arg(long)]
+    weights: Option<String>,
+    /// The portable kernels instead of the core's own.
+    #[arg(long)]
+    portable: bool,
+}
+
+/// Measures and prints.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let cores: Vec<&Core> =
+        CORES.iter().filter(|c| arguments.core.as_ref().is_none_or(|name| name == c.name)).collect();
+    let weights: Vec<Weights> = models::WEIGHTS
+        .into_iter()
+        .filter(|w| arguments.weights.as_ref().is_none_or(|name| name == w.name()))
+        .collect();
+    ensure!(!cores.is_empty(), "no such core; there are {}", CORES.map(|c| c.name).join(", "));
+    ensure!(!weights.is_empty(), "no such weights; there are w8, w16 and w4");
+    let results = measure(&cores, &weights, arguments.portable)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&results)?);
+    } else {
+        println!("{}", table(&results));
+    }
+    Ok(())
+}
+
+fn table(results: &Results) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY);
+    table.set_header([
+        "core",
+        "weights",
+        "input",
+        "hidden",
+        "instructions",
+        "kernels",
+        "activation",
+        "rest",
+        "text",
+        "state",
+        "stack",
+    ]);
+    for m in &results.results {
+        let numbers = [
+            m.input as u64,
+            m.hidden as u64,
+            m.instructions,
+            m.mac,
+            m.activation,
+            m.rest,
+            m.text_bytes,
+            m.state_bytes,
+            m.stack_bytes,
+        ];
+        table.add_row([m.core.clone(), m.weights.clone()].into_iter().chain(numbers.map(|n| n.to_string())));
+    }
+    table
+}
+
+/// A core's firmware, ready to run.
+struct Built {
+    core: Core,
+    elf: PathBuf,
+    text_bytes: u64,
+}
+
+/// Measures every combination, two at a time.
+pub(crate) fn measure(cores: &[&Core], weights: &[Weights], portable: bool) -> Result<Results> {
+    let mut built = Vec::new();
+    for &&core in cores {
+        if !has(core.emulator) {
+            install(&[if core.emulator.ends_with("arm") { "qemu-system-arm" } else { "qemu-system-misc" }])?;
+        }
+        built.push(build(core, portable)?);
+    }
+    let mut jobs = Vec::new();
+    for b in &built {
+        for &w in weights {
+            jobs.extend(models::SIZES.map(|size| (b, w, size)));
+        }
+    }
+    let bar = indicatif::ProgressBar::new(jobs.len() as u64).with_prefix("measuring");
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(vec![None; jobs.len()]);
+    std::thread::scope(|scope| {
+        let work = || -> Result<()> {
+            while let Some(&(b, weights, size)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let measured = one(b, weights, size)?;
+                bar.inc(1);
+                let k = jobs.iter().position(|j| j.0.core == b.core && j.1 == weights && j.2 == size);
+                results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[k.unwrap_or_default()] =
+                    Some(measured);
+            }
+            Ok(())
+        };
+        let threads = [scope.spawn(work), scope.spawn(work)];
+        threads.into_iter().try_for_each(|t| t.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
+    })?;
+    bar.finish_and_clear();
+    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Ok(Results { results: results.into_iter().flatten().collect() })
+}
+
+fn build(core: Core, portable: bool) -> Result<Built> {
+    let bench = Firmware { folder: "bench", target: core.target, flags: core.flags, portable };
+    let minimal = firmware::text(&bench.build("minimal")?)?;
+    Ok(Built { core, elf: bench.build("bench-firmware")?, text_bytes: minimal })
+}
+
+/// One model on one core: the same bits as the host, or an error; then the counts.
+fn one(built: &Built, weights: Weights, (inputs, units): (usize, usize)) -> Result<Measured> {
+    let blob = models::blob(inputs, units, weights)?;
+    let expected = on_host(&blob, STEPS)?;
+    let bytes = std::fs::read(&built.elf)?;
+    let program = Program::new(&object::File::parse(&*bytes)?)?;
+    let mut recorder = Recorder::new(&program);
+    let pack = models::pack(&[(STEPS, blob.clone())]);
+    let trials = emulate::run(&built.core, &built.elf, &pack, LIMIT, Some(&mut |pc| recorder.visit(pc)))?;
+    let [trial] = trials[..] else { anyhow::bail!("the firmware ran {} trials and not one", trials.len()) };
+    let what = format!("{} {} ({inputs}, {units})", built.core.name, weights.name());
+    ensure!(trial.checksum == expected, "{what}: the board's bits differ from the host's");
+    ensure!(recorder.steps.len() == STEPS as usize, "{what}: {} steps were traced", recorder.steps.len());
+    let split = program.split(&recorder.longest()?);
+    // The counter sees a few instructions around the call, and counts in steps of several.
+    let agree = split.total().abs_diff(trial.counted) <= 16;
+    ensure!(agree, "{what}: {} instructions traced, {} counted", split.total(), trial.counted);
+    let words: Vec<u32> = crate::demo::aligned(&blob);
+    let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])?;
+    Ok(Measured {
+        core: built.core.name.to_owned(),
+        weights: weights.name().to_owned(),
+        input: inputs,
+        hidden: units,
+        instructions: split.total(),
+        mac: split.mac,
+        activation: split.activation,
+        rest: split.rest,
+        text_bytes: built.text_bytes,
+        state_bytes: model.state_bytes() as u64,
+        stack_bytes: trial.stack,
+    })
+}
+
+/// The same trial on the host.
+fn on_host(blob: &[u8], steps: u32) -> Result<u32> {
+    let words = crate::demo::aligned(blob);
+    let blob = &bytemuck::cast_slice(&words)[..blob.len()];
+    let mut state = State::new();
+    let checksum = trial::run(blob, steps, &mut state, |session, sample| session.step(sample).is_ok());
+    checksum.map_err(|e| anyhow::anyhow!("{e:?}")).context("the host does not run the trial")
+}
