@@ -12,7 +12,7 @@
 use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
-use super::{Format, Four, ROWS, Vector};
+use super::{Format, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 
 /// 8-bit weights.
@@ -48,20 +48,21 @@ pub(crate) fn sum(columns: &[Four]) -> i32 {
 }
 
 /// Offset into a loop of four blocks of `size` bytes at which a vector of so many fours enters it.
+#[inline(always)]
 const fn entry(fours: usize, size: usize) -> usize {
     (fours.wrapping_neg() & 3) * size
 }
 
-/// Implements [`Format`] by a function in assembly with the bytes of one block of its loop.
+/// Implements [`Format`] by a function in assembly, the bytes of one block of its loop, and its first accumulators.
 macro_rules! format {
-    ($format:ident, $offset:expr, $block_bytes:expr, $function:ident) => {
+    ($format:ident, $function:ident, $block_bytes:expr, $accumulators:expr) => {
         impl Format for $format {
             const BLOCK_WORDS: usize = Weights::$format.block_words();
-            const OFFSET: i32 = $offset;
 
             #[inline(always)]
-            fn entry(fours: usize) -> usize {
-                entry(fours, $block_bytes)
+            fn prepare(columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+                let accumulators: fn(&[Four]) -> [i32; 2 * ROWS] = $accumulators;
+                (entry(columns.len(), $block_bytes), accumulators(columns))
             }
 
             #[inline(always)]
@@ -82,45 +83,58 @@ macro_rules! format {
     };
 }
 
-format!(W8, W8_OFFSET, 52, record_w8);
-format!(W4, W4_OFFSET, 60, record_w4);
-format!(W16, 0, 42, record_w16);
+format!(W8, record_w8, 52, |columns| {
+    let c = -W8_OFFSET * sum(columns);
+    [c, c, c >> 31, c, c, c >> 31, 0, 0]
+});
+format!(W4, record_w4, 60, |columns| {
+    let c = -W4_OFFSET * sum(columns);
+    // The rows that are stored with an offset stand in digits 0, 1 and 2.
+    let digits = i64::from(c) * (1 + 16 + 256);
+    [c, c, digits as i32, c, (digits >> 32) as i32, 0x000f_000f, 0, 0]
+});
+format!(W16, record_w16, 42, |_| [
+    1 << (W16_SHIFT - 1),
+    0,
+    1 << (W16_SHIFT - 1),
+    0,
+    1 << (W16_SHIFT - 1),
+    0,
+    1 << (W16_SHIFT - 1),
+    0
+]);
 
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
 ///
-/// In the loop r0 walks through the blocks, r1 through the vector; r2 to r7 are scratch, and the accumulators stand in r8
-/// to lr. `$start` has r8 correction, r9 entry, r10 end, r11 start. `$finish` leaves the four sums in `$sums` and `$m0`,
-/// `$m1` free.
+/// In the loop r0 walks through the blocks and r1 through the vector, whose end is at sp + 28; r2 to r5 are scratch, and
+/// the accumulators stand in `$accumulators`. `$finish` leaves the four sums in r8, r9, r11, r12.
 macro_rules! record {
-    ($name:ident, $start:expr, $block:expr, $loop_end:expr, $finish:expr, [$s0:literal, $s1:literal, $s2:literal, $s3:literal],
-     $m0:literal, $m1:literal) => {
+    ($name:ident, $accumulators:literal, $block:expr, $finish:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
                 "push {{r4-r11, lr}}",
                 "ldm r3!, {{r4-r7}}", // biases
                 "2:",
-                "ldm r1!, {{r8-r11}}", // the next vector
-                "push {{r1-r7, r10}}", // its end on top, at sp + 28
-                "mov r1, r11",
-                $start,
+                "push {{r1-r7, r10}}",
+                concat!("ldm r1, {{r1-r3, ", $accumulators, "}}"), // start, entry, end
+                "str r3, [sp, #28]",
                 "add pc, r2",
                 "nop",
                 "3:",
-                $block,
-                $block,
-                $block,
-                $block,
-                $loop_end,
+                $block, $block, $block, $block,
+                "ldr r2, [sp, #28]",
+                "cmp r1, r2",
                 "bne 3b",
                 $finish,
                 "pop {{r1-r7, r10}}",
-                concat!("ldrd ", $m0, ", ", $m1, ", [r3], #8"), // multipliers
-                concat!("smmlar r4, ", $s0, ", ", $m0, ", r4"),
-                concat!("smmlar r5, ", $s1, ", ", $m1, ", r5"),
-                concat!("ldrd ", $m0, ", ", $m1, ", [r3], #8"),
-                concat!("smmlar r6, ", $s2, ", ", $m0, ", r6"),
-                concat!("smmlar r7, ", $s3, ", ", $m1, ", r7"),
+                "ldrd r10, lr, [r3], #8", // multipliers
+                "smmlar r4, r8, r10, r4",
+                "smmlar r5, r9, lr, r5",
+                "ldrd r10, lr, [r3], #8",
+                "smmlar r6, r11, r10, r6",
+                "smmlar r7, r12, lr, r7",
+                "adds r1, #{size}",
                 "cmp r1, r2",
                 "bne 2b",
                 "mov r0, r4",
@@ -128,6 +142,7 @@ macro_rules! record {
                 "mov r2, r6",
                 "mov r3, r7",
                 "pop {{r4-r11, pc}}",
+                size = const VECTOR_BYTES,
             )
         }
     };
@@ -136,12 +151,7 @@ macro_rules! record {
 record!(
     record_w8,
     // r8 row 0, r9:r10 rows 0 and 1 as digits, r11 row 2, r12:lr rows 2 and 3.
-    "mov r2, r9
-     mov r9, r8
-     asr r10, r8, #31
-     mov r11, r8
-     mov r12, r8
-     mov lr, r10",
+    "r8-r12, lr",
     "ldm r1!, {{r2, r3}}
      ldm r0!, {{r4-r7}}
      smlald r9, r10, r4, r2
@@ -156,30 +166,19 @@ record!(
      smlald r12, lr, r7, r3
      uxtb16 r7, r7
      smlad r11, r7, r3, r11",
-    "ldr r2, [sp, #28]
-     cmp r1, r2",
     // 256 s1 + s0 = r10:r9, so s1 = floor(r10:r9 / 256) - floor(s0 / 256).
     "lsr r9, r9, #8
      orr r9, r9, r10, lsl #24
      sub r9, r9, r8, asr #8
      lsr r12, r12, #8
      orr r12, r12, lr, lsl #24
-     sub r12, r12, r11, asr #8",
-    ["r8", "r9", "r11", "r12"],
-    "r10",
-    "lr"
+     sub r12, r12, r11, asr #8"
 );
 
 record!(
     record_w4,
-    // r8, r9, r11 rows 0, 1, 2; r10:r12 all four as digits, beginning with (1 + 16 + 256) times the correction; lr mask.
-    "mov r7, r10
-     movw r2, #273
-     smull r10, r12, r8, r2
-     mov r2, r9
-     mov r9, r8
-     mov r11, r8
-     mov lr, #0x000f000f",
+    // r8, r9, r11 rows 0, 1, 2; r10:r12 all four as digits; lr the mask of one.
+    "r8-r12, lr",
     "ldm r1!, {{r2, r3}}
      ldm r0!, {{r4, r5}}
      smlald r10, r12, r4, r2
@@ -196,30 +195,18 @@ record!(
      smlad r9, r6, r3, r9
      and r5, lr, r5, lsr #8
      smlad r11, r5, r3, r11",
-    "cmp r1, r7",
     // 4096 s3 + 256 s2 + 16 s1 + s0 = r12:r10; each floor carries what the lower rows left.
     "add lr, r9, r8, asr #4
      add lr, r11, lr, asr #4
      lsr r10, r10, #12
      orr r12, r10, r12, lsl #20
-     sub r12, r12, lr, asr #4",
-    ["r8", "r9", "r11", "r12"],
-    "r10",
-    "lr"
+     sub r12, r12, lr, asr #4"
 );
 
 record!(
     record_w16,
-    // r6:r7, r8:r9, r10:r11, r12:lr rows 0 to 3, beginning with the half that rounds.
-    "mov r2, r9
-     mov r6, #128
-     mov r7, #0
-     mov r8, r6
-     mov r9, r7
-     mov r10, r6
-     mov r11, r7
-     mov r12, r6
-     mov lr, r7",
+    // r6:r7, r8:r9, r10:r11, r12:lr rows 0 to 3.
+    "r6-r12, lr",
     "ldm r1!, {{r2, r3}}
      ldm r0!, {{r4, r5}}
      smlald r6, r7, r4, r2
@@ -233,8 +220,6 @@ record!(
      ldm r0!, {{r4, r5}}
      smlald r12, lr, r4, r2
      smlald r12, lr, r5, r3",
-    "ldr r2, [sp, #28]
-     cmp r1, r2",
     "lsr r12, r12, #8
      orr r12, r12, lr, lsl #24
      lsl r11, r11, #24
@@ -242,8 +227,5 @@ record!(
      lsl r9, r9, #24
      orr r9, r9, r8, lsr #8
      lsr r8, r6, #8
-     orr r8, r8, r7, lsl #24",
-    ["r8", "r9", "r11", "r12"],
-    "r10",
-    "lr"
+     orr r8, r8, r7, lsl #24"
 );

@@ -55,24 +55,29 @@ pub(crate) type Four = [i32; COLUMNS / 2];
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub(crate) struct Vector<'a> {
-    /// What the accumulators begin with: minus the offset of the stored weights times the sum of the vector.
-    correction: i32,
-    /// Where a kernel enters its unrolled loop.
+    /// The first four columns.
+    start: *const Four,
+    /// Where in its unrolled loop a kernel begins, in bytes of code or of weights, as it likes.
     entry: usize,
     /// One past the last four columns.
     end: *const Four,
-    /// The first four columns.
-    start: *const Four,
+    /// What a kernel's accumulators begin with.
+    accumulators: [i32; 2 * ROWS],
     columns: PhantomData<&'a [Four]>,
 }
+
+/// How many bytes of stack a vector takes; assembly steps from one to the next by it.
+const VECTOR_BYTES: usize = 4 * (3 + 2 * ROWS);
+#[cfg(target_pointer_width = "32")]
+const _: () = assert!(size_of::<Vector>() == VECTOR_BYTES, "the assembly and the compiler disagree on a vector's size");
 
 impl<'a> Vector<'a> {
     /// Prepares a padded vector for weights of format `F`.
     #[inline(always)]
     pub(crate) fn new<F: Format>(columns: &'a [Four]) -> Self {
         let Range { start, end } = columns.as_ptr_range();
-        let correction = if F::OFFSET == 0 { 0 } else { -F::OFFSET * active::sum(columns) };
-        Self { correction, entry: F::entry(columns.len()), end, start, columns: PhantomData }
+        let (entry, accumulators) = F::prepare(columns);
+        Self { start, entry, end, accumulators, columns: PhantomData }
     }
 
     /// Its columns, by fours.
@@ -87,13 +92,11 @@ impl<'a> Vector<'a> {
 pub(crate) trait Format {
     /// Words of one block.
     const BLOCK_WORDS: usize;
-    /// What was added to the weights that are stored with an offset.
-    const OFFSET: i32;
 
-    /// Where a vector of so many fours of columns enters the kernel's loop.
+    /// Where the vector enters the kernel's loop, and what the accumulators begin with.
     #[inline(always)]
-    fn entry(_fours: usize) -> usize {
-        0
+    fn prepare(_columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+        (0, [0; 2 * ROWS])
     }
 
     /// The four pre-activations of one record: biases, then four multipliers a vector, then the blocks of each vector.

@@ -73,7 +73,6 @@ fn dot32(weights: Weights, blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
 
 impl Format for W8 {
     const BLOCK_WORDS: usize = Weights::W8.block_words();
-    const OFFSET: i32 = 0;
 
     #[inline(always)]
     unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
@@ -83,7 +82,6 @@ impl Format for W8 {
 
 impl Format for W4 {
     const BLOCK_WORDS: usize = Weights::W4.block_words();
-    const OFFSET: i32 = 0;
 
     #[inline(always)]
     unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
@@ -93,7 +91,6 @@ impl Format for W4 {
 
 impl Format for W16 {
     const BLOCK_WORDS: usize = Weights::W16.block_words();
-    const OFFSET: i32 = 0;
 
     #[inline(always)]
     unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
