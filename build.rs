@@ -9,7 +9,11 @@ fn main() {
         "cargo:rustc-check-cfg=cfg(cellstate_kernel, values(\"portable\", \"dsp\", \"thumbv7m\", \"thumbv6m\", \
          \"riscv32\", \"x86_64\"))"
     );
+    println!("cargo:rustc-check-cfg=cfg(cellstate_armv8m)");
     let target = env::var("TARGET").unwrap_or_default();
+    if target.starts_with("thumbv8m.main") {
+        println!("cargo:rustc-cfg=cellstate_armv8m");
+    }
     let forced = env::var_os("CARGO_FEATURE_PORTABLE").is_some();
     println!("cargo:rustc-cfg=cellstate_kernel=\"{}\"", if forced { "portable" } else { kernel(&target) });
 }

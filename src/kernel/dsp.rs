@@ -14,6 +14,7 @@ use core::arch::{asm, naked_asm};
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::{Format, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
+use crate::numeric::activation::SLOPE_BITS;
 
 /// 8-bit weights.
 pub(crate) struct W8;
@@ -31,6 +32,18 @@ pub(crate) fn mul_high(a: i32, m: i32) -> i32 {
         asm!("smmulr {}, {}, {}", lateout(reg) high, in(reg) a, in(reg) m, options(pure, nomem, nostack, preserves_flags))
     };
     high
+}
+
+/// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x`: `UBFX` and `MLA`.
+#[inline(always)]
+pub(crate) fn line(word: i32, x: i32) -> i32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("ubfx {y}, {word}, #0, #{bits}", "mla {y}, {y}, {x}, {word}", y = out(reg) y, word = in(reg) word, x = in(reg) x,
+            bits = const SLOPE_BITS, options(pure, nomem, nostack, preserves_flags));
+    }
+    y
 }
 
 /// The sum of a vector: `SMLAD` with ones.
@@ -104,6 +117,20 @@ format!(W16, record_w16, 42, |_| [
     0
 ]);
 
+/// The assembler's view of the core: functions in assembly do not inherit the compiler's `target-cpu`.
+#[cfg(not(cellstate_armv8m))]
+macro_rules! cpu {
+    () => {
+        ""
+    };
+}
+#[cfg(cellstate_armv8m)]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m33"
+    };
+}
+
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
 ///
 /// In the loop r0 walks through the blocks and r1 through the vector, whose end is at sp + 28; r2 to r5 are scratch, and
@@ -113,6 +140,7 @@ macro_rules! record {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
+                cpu!(),
                 "push {{r4-r11, lr}}",
                 "ldm r3!, {{r4-r7}}", // biases
                 "2:",

@@ -37,7 +37,7 @@ mod active;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-pub(crate) use active::{W4, W8, W16, mul_high};
+pub(crate) use active::{W4, W8, W16, line, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
 pub const ROWS: usize = 4;
@@ -67,6 +67,7 @@ pub(crate) struct Vector<'a> {
 }
 
 /// How many bytes of stack a vector takes; assembly steps from one to the next by it.
+#[cfg_attr(any(cellstate_kernel = "portable", cellstate_kernel = "x86_64"), allow(dead_code, reason = "for assembly"))]
 const VECTOR_BYTES: usize = 4 * (3 + 2 * ROWS);
 #[cfg(target_pointer_width = "32")]
 const _: () = assert!(size_of::<Vector>() == VECTOR_BYTES, "the assembly and the compiler disagree on a vector's size");

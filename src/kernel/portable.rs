@@ -3,6 +3,7 @@
 use super::layout::unpack;
 use super::{COLUMNS, Format, Four, ROWS, Vector, W16_SHIFT};
 use crate::model::header::Weights;
+use crate::numeric::activation::SLOPE_BITS;
 use crate::numeric::rounding;
 
 pub(crate) use rounding::mul_high;
@@ -13,6 +14,12 @@ pub(crate) struct W8;
 pub(crate) struct W4;
 /// 16-bit weights, exact in 64 bits, then shifted right by [`W16_SHIFT`], rounded half up.
 pub(crate) struct W16;
+
+/// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x` below `2^16`.
+#[inline(always)]
+pub(crate) fn line(word: i32, x: i32) -> i32 {
+    word.wrapping_add((word & ((1 << SLOPE_BITS) - 1)) * x)
+}
 
 /// The sum of a vector.
 #[inline(always)]

@@ -1,2 +1,2 @@
 //! x86-64 hosts.
-pub(crate) use super::portable::{W4, W8, W16, mul_high, sum};
+pub(crate) use super::portable::{W4, W8, W16, line, mul_high};

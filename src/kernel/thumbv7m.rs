@@ -1,2 +1,282 @@
-//! x86-64 hosts.
-pub(crate) use super::portable::{W4, W8, W16, mul_high, sum};
+//! Cortex-M3, and Cortex-M33 without DSP: a byte load and an `MLA` a product.
+//!
+//! A product costs the load of its weight, `LDRB` for rows that are stored with an offset and `LDRSB` for the others, the
+//! `MLA`, and a quarter of the load of its sample: 2.25 instructions. Of w4 a byte has two rows: it is summed whole and
+//! with the upper one masked away, which is also two instructions a product, and a sixteenth of the difference is the
+//! upper row. For w16 sums are of 64 bits: `SMLAL`.
+//!
+//! Loops are unrolled over four blocks and entered where the vector's length wants it.
+
+use core::arch::{asm, naked_asm};
+
+use super::layout::{W4_OFFSET, W8_OFFSET};
+use super::portable::sum;
+use super::{Format, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use crate::model::header::Weights;
+use crate::numeric::activation::SLOPE_BITS;
+
+pub(crate) use super::portable::mul_high;
+
+/// 8-bit weights.
+pub(crate) struct W8;
+/// 4-bit weights.
+pub(crate) struct W4;
+/// 16-bit weights.
+pub(crate) struct W16;
+
+/// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x`: `UBFX` and `MLA`.
+#[inline(always)]
+pub(crate) fn line(word: i32, x: i32) -> i32 {
+    let y;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        asm!("ubfx {y}, {word}, #0, #{bits}", "mla {y}, {y}, {x}, {word}", y = out(reg) y, word = in(reg) word, x = in(reg) x,
+            bits = const SLOPE_BITS, options(pure, nomem, nostack, preserves_flags));
+    }
+    y
+}
+
+/// Implements [`Format`] by a function in assembly, the bytes of one block of its loop, and its first accumulators.
+macro_rules! format {
+    ($format:ident, $function:ident, $block_bytes:expr, $accumulators:expr) => {
+        impl Format for $format {
+            const BLOCK_WORDS: usize = Weights::$format.block_words();
+
+            #[inline(always)]
+            fn prepare(columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+                let accumulators: fn(&[Four]) -> [i32; 2 * ROWS] = $accumulators;
+                ((columns.len().wrapping_neg() & 3) * $block_bytes, accumulators(columns))
+            }
+
+            #[inline(always)]
+            unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+                let (z0, z1, z2, z3);
+                let vectors = vectors.as_ptr_range();
+                // SAFETY: the function reads a record with the words that the vectors take, and the vectors, which is
+                // what the caller promises; it keeps the registers that AAPCS says, and the stack.
+                unsafe {
+                    asm!("bl {f}", f = sym $function,
+                        inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
+                        inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+                        out("r12") _, out("lr") _, options(readonly));
+                }
+                [z0, z1, z2, z3]
+            }
+        }
+    };
+}
+
+format!(W8, record_w8, 144, |columns| {
+    let c = -W8_OFFSET * sum(columns);
+    [c, 0, c, 0, 0, 0, 0, 0]
+});
+format!(W4, record_w4, 144, |columns| {
+    let c = -W4_OFFSET * sum(columns);
+    [c, c * 17, c, c, 0, 0, 0, 0]
+});
+format!(W16, record_w16, 144, |_| {
+    let half = 1 << (W16_SHIFT - 1);
+    [half, 0, half, 0, half, 0, half, 0]
+});
+
+/// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
+///
+/// In the loop r0 walks through the blocks and r1 through the vector, whose end is r2; r3 has the sample, and the
+/// accumulators stand in `$accumulators`. `$finish` leaves the four sums in r8 to r11.
+macro_rules! record {
+    ($name:ident, $accumulators:literal, $block:expr, $finish:expr) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push {{r4-r11, lr}}",
+                "ldm r3!, {{r4-r7}}", // biases
+                "2:",
+                "push {{r1-r7}}",
+                concat!("ldm r1, {{r1-r3, ", $accumulators, "}}"), // start, entry, end
+                "mov r12, r2",
+                "mov r2, r3",
+                "add pc, r12",
+                "nop",
+                "3:",
+                $block, $block, $block, $block,
+                "cmp r1, r2",
+                "bne 3b",
+                $finish,
+                "pop {{r1-r7}}",
+                // bias + (sum * multiplier + 2^31) / 2^32, the bias being the upper word of what the product is added to
+                "ldr r12, [r3], #4",
+                "mov lr, #0x80000000",
+                "smlal lr, r4, r8, r12",
+                "ldrd r8, r12, [r3], #8",
+                "mov lr, #0x80000000",
+                "smlal lr, r5, r9, r8",
+                "mov lr, #0x80000000",
+                "smlal lr, r6, r10, r12",
+                "ldr r12, [r3], #4",
+                "mov lr, #0x80000000",
+                "smlal lr, r7, r11, r12",
+                "adds r1, #{size}",
+                "cmp r1, r2",
+                "bne 2b",
+                "mov r0, r4",
+                "mov r1, r5",
+                "mov r2, r6",
+                "mov r3, r7",
+                "pop {{r4-r11, pc}}",
+                size = const VECTOR_BYTES,
+            )
+        }
+    };
+}
+
+/// One column of w8: the sample's offset, and those of the weights of rows 0 to 3 in their block, past its end.
+macro_rules! column_w8 {
+    ($x:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
+        concat!(
+            "ldrsh.w r3, [r1, #",
+            $x,
+            "]\n",
+            "ldrb.w r4, [r0, #",
+            $w0,
+            "]\n",
+            "ldrsb.w r5, [r0, #",
+            $w1,
+            "]\n",
+            "ldrb.w r6, [r0, #",
+            $w2,
+            "]\n",
+            "ldrsb.w r7, [r0, #",
+            $w3,
+            "]\n",
+            "mla r8, r4, r3, r8\n",
+            "mla r9, r5, r3, r9\n",
+            "mla r10, r6, r3, r10\n",
+            "mla r11, r7, r3, r11\n",
+        )
+    };
+}
+
+record!(
+    record_w8,
+    // r8 to r11 rows 0 to 3.
+    "r8-r11",
+    concat!(
+        "ldrsh.w r3, [r1], #8\n",
+        "ldrb.w r4, [r0], #16\n",
+        "ldrsb.w r5, [r0, #-15]\n",
+        "ldrb.w r6, [r0, #-12]\n",
+        "ldrsb.w r7, [r0, #-11]\n",
+        "mla r8, r4, r3, r8\n",
+        "mla r9, r5, r3, r9\n",
+        "mla r10, r6, r3, r10\n",
+        "mla r11, r7, r3, r11\n",
+        column_w8!("-6", "-14", "-13", "-10", "-9"),
+        column_w8!("-4", "-8", "-7", "-4", "-3"),
+        column_w8!("-2", "-6", "-5", "-2", "-1"),
+    ),
+    ""
+);
+
+/// Sums one column of w4 whose sample is in r3 and whose bytes are in r4 and r5.
+macro_rules! sums_w4 {
+    () => {
+        "and r6, r4, #15
+         and r7, r5, #15
+         mla r9, r4, r3, r9
+         mla r11, r5, r3, r11
+         mla r8, r6, r3, r8
+         mla r10, r7, r3, r10\n"
+    };
+}
+
+/// One column of w4: the sample's offset, and that of its two bytes.
+macro_rules! column_w4 {
+    ($x:literal, $w0:literal, $w1:literal) => {
+        concat!(
+            "ldrsh.w r3, [r1, #",
+            $x,
+            "]\n",
+            "ldrb.w r4, [r0, #",
+            $w0,
+            "]\n",
+            "ldrsb.w r5, [r0, #",
+            $w1,
+            "]\n",
+            sums_w4!(),
+        )
+    };
+}
+
+record!(
+    record_w4,
+    // r8 row 0, r9 rows 0 and 1 as digits, r10 row 2, r11 rows 2 and 3 as digits.
+    "r8-r11",
+    concat!(
+        "ldrsh.w r3, [r1], #8\n",
+        "ldrb.w r4, [r0], #8\n",
+        "ldrsb.w r5, [r0, #-7]\n",
+        sums_w4!(),
+        column_w4!("-6", "-6", "-5"),
+        column_w4!("-4", "-4", "-3"),
+        column_w4!("-2", "-2", "-1"),
+    ),
+    "sub r9, r9, r8
+     asr r9, r9, #4
+     sub r11, r11, r10
+     asr r11, r11, #4"
+);
+
+/// One column of w16: the sample's offset, and those of the weights of rows 0 to 3 in their block, past its end.
+macro_rules! column_w16 {
+    ($x:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
+        concat!(
+            "ldrsh.w r3, [r1, #",
+            $x,
+            "]\n",
+            "ldrsh.w r12, [r0, #",
+            $w0,
+            "]\n",
+            "ldrsh.w lr, [r0, #",
+            $w1,
+            "]\n",
+            "smlal r4, r5, r12, r3\n",
+            "smlal r6, r7, lr, r3\n",
+            "ldrsh.w r12, [r0, #",
+            $w2,
+            "]\n",
+            "ldrsh.w lr, [r0, #",
+            $w3,
+            "]\n",
+            "smlal r8, r9, r12, r3\n",
+            "smlal r10, r11, lr, r3\n",
+        )
+    };
+}
+
+record!(
+    record_w16,
+    // r4:r5, r6:r7, r8:r9, r10:r11 rows 0 to 3.
+    "r4-r11",
+    concat!(
+        "ldrsh.w r3, [r1], #8\n",
+        "ldrsh.w r12, [r0], #32\n",
+        "ldrsh.w lr, [r0, #-24]\n",
+        "smlal r4, r5, r12, r3\n",
+        "smlal r6, r7, lr, r3\n",
+        "ldrsh.w r12, [r0, #-16]\n",
+        "ldrsh.w lr, [r0, #-8]\n",
+        "smlal r8, r9, r12, r3\n",
+        "smlal r10, r11, lr, r3\n",
+        column_w16!("-6", "-30", "-22", "-14", "-6"),
+        column_w16!("-4", "-28", "-20", "-12", "-4"),
+        column_w16!("-2", "-26", "-18", "-10", "-2"),
+    ),
+    "lsr r10, r10, #8
+     orr r11, r10, r11, lsl #24
+     lsr r8, r8, #8
+     orr r10, r8, r9, lsl #24
+     lsr r6, r6, #8
+     orr r9, r6, r7, lsl #24
+     lsr r4, r4, #8
+     orr r8, r4, r5, lsl #24"
+);

@@ -176,6 +176,7 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
 }
 
 /// The largest magnitude that each row's accumulator can reach on any input.
+#[inline(never)]
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
     let mut sums = [0; ROWS];
     for block in blocks.chunks_exact(weights.block_words()) {

@@ -9,6 +9,7 @@
 //! Largest errors over all inputs, in LSB of Q0.15, tested exhaustively (`tests/activation.rs`):
 //! [`SIGMOID_MAX_ERROR_LSB`] and [`TANH_MAX_ERROR_LSB`].
 
+use crate::kernel;
 use fixed::types::{I1F15, I16F16};
 
 /// The largest error of [`sigmoid`] over every input, in LSB of Q0.15, 2^-15: at the top, where the function tends to 32768
@@ -99,7 +100,7 @@ fn interpolate(u: i32) -> i32 {
     let word = TABLE[(u >> SEGMENT_BITS) as usize & (SEGMENTS - 1)];
     let fraction = u & ((1 << SEGMENT_BITS) - 1);
     // No overflow: the table's words are clamped so that the far end of each segment is at most TOP + HALF.
-    word + (word & SLOPE_MASK) * fraction
+    kernel::line(word, fraction)
 }
 
 /// Sigmoid of a raw Q16.16 value; the result is Q0.15 in `0..=32767`.

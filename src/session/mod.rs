@@ -78,7 +78,10 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step(&mut self, x: &[I1F15]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(x, |_, v| v.to_bits())
+        for (slot, x) in self.input(x.len())?.iter_mut().zip(x) {
+            *slot = x.to_bits();
+        }
+        Ok(self.advance())
     }
 
     /// One time step on raw sensor counts.
@@ -100,18 +103,29 @@ impl<'a> Session<'a> {
     }
 
     fn step_mapped<T: Copy>(&mut self, sample: &[T], map: impl Fn(Feature, T) -> i16) -> Result<Output<'_>, StepError> {
-        let needed = self.model.inputs();
-        if sample.len() != needed {
-            return Err(StepError::SampleLength { needed: needed as u16, got: sample.len() as u16 });
-        }
-        let input = self.words.get_mut(..packed_words(needed)).unwrap_or_default();
-        let input = bytemuck::cast_slice_mut::<i32, i16>(input);
-        for ((slot, feature), &value) in input.iter_mut().zip(self.model.features()).zip(sample) {
+        let model = self.model;
+        for ((slot, feature), &value) in self.input(sample.len())?.iter_mut().zip(model.features()).zip(sample) {
             *slot = map(feature, value);
         }
+        Ok(self.advance())
+    }
+
+    /// The input vector, for a sample of `got` features.
+    #[inline]
+    fn input(&mut self, got: usize) -> Result<&mut [i16], StepError> {
+        let needed = self.model.inputs();
+        if got != needed {
+            return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
+        }
+        let input = self.words.get_mut(..packed_words(needed)).unwrap_or_default();
+        Ok(bytemuck::cast_slice_mut(input))
+    }
+
+    /// Runs the layers on the input vector.
+    fn advance(&mut self) -> Output<'_> {
         walk::step(self.model, self.words, self.flipped);
         self.flipped = !self.flipped;
-        Ok(self.output())
+        self.output()
     }
 
     /// The latest output; zeros after a reset.

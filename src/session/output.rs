@@ -1,10 +1,8 @@
 //! What a step yields.
 
 use crate::Model;
-use crate::model::header::{Activation, Layer, Q15_SCALE, padded};
+use crate::model::header::{Activation, Layer, Q15_SCALE, packed_words, padded};
 use micromath::F32Ext;
-
-use super::walk;
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -25,15 +23,23 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
+    /// The last layer's buffers are the last of the state.
+    #[inline]
     pub(super) fn new(model: &'a Model, words: &'a [i32], flipped: bool) -> Self {
-        if let Some(&Layer::Dense { outputs, scale, activation, .. }) = model.header().layers.last() {
-            // The last layer's buffer is the last of the state.
-            let start = words.len().saturating_sub(padded(outputs.into()));
-            let raw = words.get(start..).and_then(|w| w.get(..outputs.into())).unwrap_or_default();
-            return Self { raw: Raw::Wide(raw), scale, softmax: activation == Activation::Softmax };
+        let last = |back: usize, len: usize| words.get(words.len().wrapping_sub(back)..).and_then(|w| w.get(..len));
+        match model.header().layers.last() {
+            Some(&Layer::Dense { outputs, scale, activation, .. }) => {
+                let raw = last(padded(outputs.into()), outputs.into()).unwrap_or_default();
+                Self { raw: Raw::Wide(raw), scale, softmax: activation == Activation::Softmax }
+            }
+            Some(&Layer::Lstm { units, .. }) => {
+                let packed = packed_words(units.into());
+                let hidden = last(if flipped { packed } else { 2 * packed }, packed).unwrap_or_default();
+                let hidden = bytemuck::cast_slice(hidden).get(..units.into()).unwrap_or_default();
+                Self { raw: Raw::Narrow(hidden), scale: Q15_SCALE, softmax: false }
+            }
+            None => Self { raw: Raw::Wide(&[]), scale: Q15_SCALE, softmax: false },
         }
-        let hidden = walk::lstm_states(model, words, flipped).last().map_or(&[][..], |(_, h)| h);
-        Self { raw: Raw::Narrow(hidden), scale: Q15_SCALE, softmax: false }
     }
 
     /// Number of outputs.

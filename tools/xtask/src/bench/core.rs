@@ -19,8 +19,8 @@ pub(crate) struct Core {
 /// What the firmware counts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counter {
-    /// SysTick at 25 MHz: 40 ns a tick, 128 ns an instruction.
-    SysTick,
+    /// SysTick, with so many nanoseconds a tick; an instruction takes 128.
+    SysTick(u64),
     /// Instructions retired.
     Instructions,
 }
@@ -35,7 +35,7 @@ pub(crate) const CORES: [Core; 6] = [
         emulator: "qemu-system-arm",
         machine: "mps2-an385",
         trials: 0x0001_0000,
-        counter: Counter::SysTick,
+        counter: Counter::SysTick(40),
     },
     Core {
         name: "cortex-m3",
@@ -44,7 +44,7 @@ pub(crate) const CORES: [Core; 6] = [
         emulator: "qemu-system-arm",
         machine: "mps2-an385",
         trials: 0x0001_0000,
-        counter: Counter::SysTick,
+        counter: Counter::SysTick(40),
     },
     Core {
         name: "cortex-m4",
@@ -53,7 +53,7 @@ pub(crate) const CORES: [Core; 6] = [
         emulator: "qemu-system-arm",
         machine: "mps2-an386",
         trials: 0x0001_0000,
-        counter: Counter::SysTick,
+        counter: Counter::SysTick(40),
     },
     Core {
         name: "cortex-m7",
@@ -62,7 +62,7 @@ pub(crate) const CORES: [Core; 6] = [
         emulator: "qemu-system-arm",
         machine: "mps2-an500",
         trials: 0x0001_0000,
-        counter: Counter::SysTick,
+        counter: Counter::SysTick(40),
     },
     Core {
         name: "cortex-m33",
@@ -71,7 +71,7 @@ pub(crate) const CORES: [Core; 6] = [
         emulator: "qemu-system-arm",
         machine: "mps2-an505",
         trials: 0x8000_0000,
-        counter: Counter::SysTick,
+        counter: Counter::SysTick(50),
     },
     Core {
         name: "rv32imac",

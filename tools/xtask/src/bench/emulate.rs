@@ -86,7 +86,7 @@ fn parse(core: &Core, line: &str) -> Result<Trial> {
     };
     let ticks: u64 = ticks.parse()?;
     let counted = match core.counter {
-        Counter::SysTick => (ticks * 40 + 64) / 128,
+        Counter::SysTick(nanoseconds) => (ticks * nanoseconds + 64) / 128,
         Counter::Instructions => ticks,
     };
     Ok(Trial { checksum: u32::from_str_radix(checksum, 16)?, counted, stack: stack.parse()? })
