@@ -12,16 +12,9 @@
 use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
-use super::{Format, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 use crate::numeric::activation::SLOPE_BITS;
-
-/// 8-bit weights.
-pub(crate) struct W8;
-/// 4-bit weights.
-pub(crate) struct W4;
-/// 16-bit weights.
-pub(crate) struct W16;
 
 /// `floor(a m / 2^32 + 1/2)`: `SMMULR`.
 #[inline(always)]
@@ -60,62 +53,64 @@ pub(crate) fn sum(columns: &[Four]) -> i32 {
     sum
 }
 
-/// Offset into a loop of four blocks of `size` bytes at which a vector of so many fours enters it.
+/// What rounds the shift of a 64-bit sum.
+const HALF: i32 = 1 << (W16_SHIFT - 1);
+
+/// Where a vector enters the loop of four blocks, in bytes of code, and what the accumulators begin with.
 #[inline(always)]
-const fn entry(fours: usize, size: usize) -> usize {
-    (fours.wrapping_neg() & 3) * size
-}
-
-/// Implements [`Format`] by a function in assembly, the bytes of one block of its loop, and its first accumulators.
-macro_rules! format {
-    ($format:ident, $function:ident, $block_bytes:expr, $accumulators:expr) => {
-        impl Format for $format {
-            const BLOCK_WORDS: usize = Weights::$format.block_words();
-
-            #[inline(always)]
-            fn prepare(columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
-                let accumulators: fn(&[Four]) -> [i32; 2 * ROWS] = $accumulators;
-                (entry(columns.len(), $block_bytes), accumulators(columns))
-            }
-
-            #[inline(always)]
-            unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-                let (z0, z1, z2, z3);
-                let vectors = vectors.as_ptr_range();
-                // SAFETY: the function reads a record with the words that the vectors take, and the vectors, which is
-                // what the caller promises; it keeps the registers that AAPCS says, and the stack.
-                unsafe {
-                    asm!("bl {f}", f = sym $function,
-                        inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
-                        inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
-                        out("r12") _, out("lr") _, options(readonly));
-                }
-                [z0, z1, z2, z3]
-            }
-        }
+pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+    let block_bytes = match weights {
+        Weights::W8 => 52,
+        Weights::W4 => 60,
+        Weights::W16 => 42,
     };
+    let accumulators = match weights {
+        Weights::W8 => {
+            let c = -W8_OFFSET * sum(columns);
+            [c, c, c >> 31, c, c, c >> 31, 0, 0]
+        }
+        Weights::W4 => {
+            let c = -W4_OFFSET * sum(columns);
+            // The rows that are stored with an offset stand in digits 0, 1 and 2.
+            let digits = i64::from(c) * (1 + 16 + 256);
+            [c, c, digits as i32, c, (digits >> 32) as i32, 0x000f_000f, 0, 0]
+        }
+        Weights::W16 => [HALF, 0, HALF, 0, HALF, 0, HALF, 0],
+    };
+    ((columns.len().wrapping_neg() & 3) * block_bytes, accumulators)
 }
 
-format!(W8, record_w8, 52, |columns| {
-    let c = -W8_OFFSET * sum(columns);
-    [c, c, c >> 31, c, c, c >> 31, 0, 0]
-});
-format!(W4, record_w4, 60, |columns| {
-    let c = -W4_OFFSET * sum(columns);
-    // The rows that are stored with an offset stand in digits 0, 1 and 2.
-    let digits = i64::from(c) * (1 + 16 + 256);
-    [c, c, digits as i32, c, (digits >> 32) as i32, 0x000f_000f, 0, 0]
-});
-format!(W16, record_w16, 42, |_| [
-    1 << (W16_SHIFT - 1),
-    0,
-    1 << (W16_SHIFT - 1),
-    0,
-    1 << (W16_SHIFT - 1),
-    0,
-    1 << (W16_SHIFT - 1),
-    0
-]);
+/// A function in assembly; see the `record` macro below for how it is called.
+pub(crate) type Function = unsafe extern "C" fn();
+
+/// The function for a weight format.
+#[inline(always)]
+pub(crate) fn function(weights: Weights) -> Function {
+    match weights {
+        Weights::W8 => record_w8,
+        Weights::W4 => record_w4,
+        Weights::W16 => record_w16,
+    }
+}
+
+/// One record's pre-activations.
+///
+/// # Safety
+/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
+#[inline(always)]
+pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+    let (z0, z1, z2, z3);
+    let vectors = vectors.as_ptr_range();
+    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // not named here, and the stack.
+    unsafe {
+        asm!("blx {f}", f = in(reg) function,
+            inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
+            inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+            out("r12") _, out("lr") _, options(readonly));
+    }
+    [z0, z1, z2, z3]
+}
 
 /// The assembler's view of the core: functions in assembly do not inherit the compiler's `target-cpu`.
 #[cfg(not(cellstate_armv8m))]

@@ -2,7 +2,8 @@
 //!
 //! [`rows`] is the seam. It walks over a layer's records and yields for each its four pre-activations
 //! `b + sum over products of mul_high(W x, m)`; what the layer does with them is not its business. [`layout`] says where a
-//! weight stands. Everything below is chosen at compile time from the target:
+//! weight stands. Everything below is chosen at compile time from the target; each file has a `Function` for every weight
+//! format, `call` for it, `prepare` for what it wants to know of a vector, `mul_high` and `line`.
 //!
 //! | file | cores | what it does differently |
 //! | --- | --- | --- |
@@ -20,7 +21,10 @@
 #![allow(unsafe_code, reason = "assembly and vector instructions; each block says why it is sound")]
 
 pub mod layout;
-#[cfg_attr(not(cellstate_kernel = "portable"), allow(dead_code, reason = "other kernels use parts of it"))]
+#[cfg_attr(
+    not(cellstate_kernel = "portable"),
+    allow(dead_code, unused_imports, reason = "other kernels use parts of it")
+)]
 mod portable;
 
 #[cfg(cellstate_kernel = "portable")]
@@ -34,10 +38,11 @@ use portable as active;
 #[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64.rs")]
 mod active;
 
+use crate::model::header::Weights;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-pub(crate) use active::{W4, W8, W16, line, mul_high};
+pub(crate) use active::{line, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
 pub const ROWS: usize = 4;
@@ -73,11 +78,11 @@ const VECTOR_BYTES: usize = 4 * (3 + 2 * ROWS);
 const _: () = assert!(size_of::<Vector>() == VECTOR_BYTES, "the assembly and the compiler disagree on a vector's size");
 
 impl<'a> Vector<'a> {
-    /// Prepares a padded vector for weights of format `F`.
+    /// Prepares a padded vector for weights of this format.
     #[inline(always)]
-    pub(crate) fn new<F: Format>(columns: &'a [Four]) -> Self {
+    pub(crate) fn new(weights: Weights, columns: &'a [Four]) -> Self {
         let Range { start, end } = columns.as_ptr_range();
-        let (entry, accumulators) = F::prepare(columns);
+        let (entry, accumulators) = active::prepare(weights, columns);
         Self { start, entry, end, accumulators, columns: PhantomData }
     }
 
@@ -89,36 +94,24 @@ impl<'a> Vector<'a> {
     }
 }
 
-/// A weight format as one set of kernels computes with it.
-pub(crate) trait Format {
-    /// Words of one block.
-    const BLOCK_WORDS: usize;
-
-    /// Where the vector enters the kernel's loop, and what the accumulators begin with.
-    #[inline(always)]
-    fn prepare(_columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
-        (0, [0; 2 * ROWS])
-    }
-
-    /// The four pre-activations of one record: biases, then four multipliers a vector, then the blocks of each vector.
-    ///
-    /// # Safety
-    /// `record` has exactly the words that this takes, and each vector at least four columns.
-    unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS];
-}
-
-/// The pre-activations of a layer, record by record: `b + sum over vectors of mul_high(W x, m)`, four rows at a time.
+/// The pre-activations of `count` records: `b + sum over vectors of mul_high(W x, m)`, four rows at a time.
 ///
-/// Yields nothing if a vector is empty, which no checked model's is.
+/// A record has four biases, then four multipliers a vector, then the blocks of each vector. Yields nothing if a vector is
+/// empty or the records are too few words, which no checked model's are.
 #[inline(always)]
-pub(crate) fn rows<'a, F: Format, const P: usize>(
+pub(crate) fn rows<'a, const P: usize>(
+    weights: Weights,
     records: &'a [i32],
+    count: usize,
     vectors: &'a [Vector<'a>; P],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
     let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
-    let empty = vectors.iter().any(|v| v.columns().is_empty());
-    let words = ROWS * (1 + P) + blocks * F::BLOCK_WORDS;
-    let records = if empty { &[] } else { records };
-    // SAFETY: each chunk has `words` words, which is what the vectors' lengths take, and no vector is empty.
-    records.chunks_exact(words).map(move |record| unsafe { F::record(record, vectors) })
+    let words = ROWS * (1 + P) + blocks * weights.block_words();
+    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
+    let function = active::function(weights);
+    (0..if fits { count } else { 0 }).map(move |k| {
+        // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format; no
+        // vector is empty; the function is this format's.
+        unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
+    })
 }

@@ -1,19 +1,12 @@
 //! The kernels in plain Rust: the meaning of every other implementation.
 
 use super::layout::unpack;
-use super::{COLUMNS, Format, Four, ROWS, Vector, W16_SHIFT};
+use super::{COLUMNS, Four, ROWS, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 use crate::numeric::activation::SLOPE_BITS;
 use crate::numeric::rounding;
 
 pub(crate) use rounding::mul_high;
-
-/// 8-bit weights, exact in 32 bits.
-pub(crate) struct W8;
-/// 4-bit weights, exact in 32 bits.
-pub(crate) struct W4;
-/// 16-bit weights, exact in 64 bits, then shifted right by [`W16_SHIFT`], rounded half up.
-pub(crate) struct W16;
 
 /// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x` below `2^16`.
 #[inline(always)]
@@ -40,7 +33,7 @@ pub(crate) fn record<const P: usize>(
     for vector in vectors {
         let acc = dot(take(&mut words, vector.columns().len() * block_words), vector);
         for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut multipliers, ROWS)) {
-            *z = z.wrapping_add(mul_high(acc, m));
+            *z = z.wrapping_add(super::mul_high(acc, m));
         }
     }
     z
@@ -64,7 +57,7 @@ fn multiply(weights: Weights, block: &[i32], four: &Four, mut add: impl FnMut(us
 
 /// The sample at one of four columns.
 #[inline(always)]
-fn column(four: &Four, column: usize) -> i32 {
+pub(crate) fn column(four: &Four, column: usize) -> i32 {
     let word = four.get(column / 2).copied().unwrap_or_default();
     if column % 2 == 0 { i32::from(word as i16) } else { word >> 16 }
 }
@@ -78,35 +71,37 @@ fn dot32(weights: Weights, blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
     acc
 }
 
-impl Format for W8 {
-    const BLOCK_WORDS: usize = Weights::W8.block_words();
+/// The function for a weight format: here the format says it all.
+pub(crate) type Function = Weights;
 
-    #[inline(always)]
-    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| dot32(Weights::W8, blocks, vector))
-    }
+/// The function for a weight format.
+#[inline(always)]
+pub(crate) fn function(weights: Weights) -> Function {
+    weights
 }
 
-impl Format for W4 {
-    const BLOCK_WORDS: usize = Weights::W4.block_words();
-
-    #[inline(always)]
-    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| dot32(Weights::W4, blocks, vector))
-    }
+/// Where a vector enters the kernel's loop, and what the accumulators begin with: nothing that is needed here.
+#[inline(always)]
+pub(crate) fn prepare(_weights: Weights, _columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+    (0, [0; 2 * ROWS])
 }
 
-impl Format for W16 {
-    const BLOCK_WORDS: usize = Weights::W16.block_words();
-
-    #[inline(always)]
-    unsafe fn record<const P: usize>(words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-        record(words, vectors, Self::BLOCK_WORDS, |blocks, vector| {
+/// One record's pre-activations. 16-bit weights are summed in 64 bits and shifted right by [`W16_SHIFT`], rounded half up.
+///
+/// # Safety
+/// None is needed; other kernels want a record with the words that the vectors take.
+#[inline(always)]
+pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+    let block_words = weights.block_words();
+    match weights {
+        Weights::W8 => record(words, vectors, block_words, |blocks, vector| dot32(Weights::W8, blocks, vector)),
+        Weights::W4 => record(words, vectors, block_words, |blocks, vector| dot32(Weights::W4, blocks, vector)),
+        Weights::W16 => record(words, vectors, block_words, |blocks, vector| {
             let mut acc = [1i64 << (W16_SHIFT - 1); ROWS];
-            for (block, x) in blocks.chunks_exact(Self::BLOCK_WORDS).zip(vector.columns()) {
+            for (block, x) in blocks.chunks_exact(Weights::W16.block_words()).zip(vector.columns()) {
                 multiply(Weights::W16, block, x, |row, p| acc[row] = acc[row].wrapping_add(p.into()));
             }
             acc.map(|a| (a >> W16_SHIFT) as i32)
-        })
+        }),
     }
 }

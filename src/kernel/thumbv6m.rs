@@ -1,2 +1,298 @@
-//! x86-64 hosts.
-pub(crate) use super::portable::{W4, W8, W16, line, mul_high};
+//! Cortex-M0, M0+ and M23: byte loads, and accumulators in high registers.
+//!
+//! A product costs the load of its weight, `MULS`, which overwrites it, and `ADD` to a high register, the one instruction
+//! that reaches those: three instructions, and its share of two samples' unpacking. The rows that are stored with an
+//! offset load by `LDRB` at any offset; the others by `LDRSB`, whose offset must be in a register. Of w4 a byte has two
+//! rows: it is summed whole and shifted right by four, and the difference is the lower row. For w16, in plain Rust, the
+//! halves of a weight are summed apart, in 32 bits each.
+//!
+//! There is no long multiply: requantization is by the upper halves of the multipliers, their lower ones being zero.
+
+use core::arch::{asm, naked_asm};
+
+use super::layout::{W4_OFFSET, W8_OFFSET};
+use super::portable::{self, column, sum};
+use super::{COLUMNS, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use crate::model::header::Weights;
+
+pub(crate) use super::portable::line;
+
+/// `floor(a m / 2^32 + 1/2)` for `m` a multiple of `2^16`: two short multiplies.
+#[inline(always)]
+pub(crate) fn mul_high(a: i32, m: i32) -> i32 {
+    let m = m >> 16;
+    let low = (a & 0xffff) as u32 * m as u32;
+    (a >> 16) * m + ((low + (1 << 15)) >> 16) as i32
+}
+
+/// What the accumulators begin with.
+#[inline(always)]
+pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+    let accumulators = match weights {
+        Weights::W8 => {
+            let c = -W8_OFFSET * sum(columns);
+            [c, 0, c, 0, 0, 0, 0, 0]
+        }
+        Weights::W4 => {
+            let c = -W4_OFFSET * sum(columns);
+            [c * 17, c, c, 0, 0, 0, 0, 0]
+        }
+        Weights::W16 => [0; 2 * ROWS],
+    };
+    (0, accumulators)
+}
+
+/// A function in assembly; see the `record` macro below for how it is called. None for w16, which is in Rust.
+pub(crate) type Function = Option<unsafe extern "C" fn()>;
+
+/// The function for a weight format.
+#[inline(always)]
+pub(crate) fn function(weights: Weights) -> Function {
+    match weights {
+        Weights::W8 => Some(record_w8),
+        Weights::W4 => Some(record_w4),
+        Weights::W16 => None,
+    }
+}
+
+/// One record's pre-activations.
+///
+/// # Safety
+/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
+#[inline(always)]
+pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+    let Some(function) = function else {
+        return portable::record(record, vectors, Weights::W16.block_words(), dot_w16);
+    };
+    let (z0, z1, z2, z3);
+    let vectors = vectors.as_ptr_range();
+    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // not named here, and the stack.
+    unsafe {
+        asm!("blx {f}", f = in(reg) function,
+            inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
+            inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+            out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _, out("lr") _, options(readonly));
+    }
+    [z0, z1, z2, z3]
+}
+
+/// Requantizes the sum in a high register and adds it to its pre-activation on the stack; r3 is at the multipliers.
+macro_rules! requantize {
+    ($sum:literal, $m:literal, $z:literal) => {
+        concat!(
+            "ldrh r1, [r3, #",
+            $m,
+            "]\n", // the upper half
+            "mov r2, ",
+            $sum,
+            "\n",
+            "asrs r4, r2, #16\n",
+            "uxth r2, r2\n",
+            "muls r4, r1, r4\n",
+            "muls r2, r1, r2\n",
+            "lsrs r2, r2, #16\n", // the carry is the half that rounds
+            "adcs r4, r2\n",
+            "ldr r5, [sp, #",
+            $z,
+            "]\n",
+            "adds r5, r5, r4\n",
+            "str r5, [sp, #",
+            $z,
+            "]\n",
+        )
+    };
+}
+
+/// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
+///
+/// In the loop r0 walks through the blocks and r1 through the vector, whose end is r12; the accumulators stand in r8 to
+/// r11, for rows 0 to 3 once `$finish` is done. `$start` may load constants into r5 to r7.
+macro_rules! record {
+    ($name:ident, $start:expr, $block:expr, $finish:expr) => {
+        #[unsafe(naked)]
+        unsafe extern "C" fn $name() {
+            naked_asm!(
+                "push {{r4-r7, lr}}",
+                "ldmia r3!, {{r4-r7}}",
+                "push {{r4-r7}}", // the biases, to which the products are added
+                "2:",
+                "ldmia r1!, {{r4-r7}}", // start, entry, end, first accumulator
+                "mov r12, r6",
+                "mov r8, r7",
+                "ldmia r1!, {{r5-r7}}",
+                "mov r9, r5",
+                "mov r10, r6",
+                "mov r11, r7",
+                "push {{r1-r3}}",
+                "mov r1, r4",
+                $start,
+                "3:",
+                $block,
+                "cmp r1, r12",
+                "bne 3b",
+                $finish,
+                "mov r12, r0",
+                "ldr r3, [sp, #8]",
+                requantize!("r8", "2", "12"),
+                requantize!("r9", "6", "16"),
+                requantize!("r10", "10", "20"),
+                requantize!("r11", "14", "24"),
+                "mov r0, r12",
+                "adds r3, #16",
+                "ldr r1, [sp]",
+                "ldr r2, [sp, #4]",
+                "add sp, #12",
+                "adds r1, #{rest}",
+                "cmp r1, r2",
+                "beq 4f",
+                "b 2b",
+                "4:",
+                "pop {{r0-r3}}",
+                "pop {{r4-r7, pc}}",
+                rest = const VECTOR_BYTES - 28,
+            )
+        }
+    };
+}
+
+/// Two samples from one word: r2 and r3.
+macro_rules! samples {
+    () => {
+        "ldmia r1!, {{r3}}
+         sxth r2, r3
+         asrs r3, r3, #16\n"
+    };
+}
+
+/// One column of w8: the sample's register, and how far the next column is.
+macro_rules! column_w8 {
+    ($x:literal, $next:literal) => {
+        concat!(
+            "ldrb r4, [r0]\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r8, r4\n",
+            "ldrsb r4, [r0, r5]\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r9, r4\n",
+            "ldrb r4, [r0, #4]\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r10, r4\n",
+            "ldrsb r4, [r0, r6]\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r11, r4\n",
+            "adds r0, #",
+            $next,
+            "\n",
+        )
+    };
+}
+
+record!(
+    record_w8,
+    "movs r5, #1
+     movs r6, #5",
+    concat!(
+        samples!(),
+        column_w8!("r2", "2"),
+        column_w8!("r3", "6"),
+        samples!(),
+        column_w8!("r2", "2"),
+        column_w8!("r3", "6"),
+    ),
+    ""
+);
+
+/// One column of w4: the sample's register, and where its two bytes are.
+macro_rules! column_w4 {
+    ($x:literal, $low:literal, $high:literal) => {
+        concat!(
+            "ldrb r4, [r0, #",
+            $low,
+            "]\n",
+            "lsrs r5, r4, #4\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r8, r4\n",
+            "muls r5, ",
+            $x,
+            ", r5\n",
+            "add r9, r5\n",
+            "ldrsb r4, [r0, ",
+            $high,
+            "]\n",
+            "asrs r5, r4, #4\n",
+            "muls r4, ",
+            $x,
+            ", r4\n",
+            "add r10, r4\n",
+            "muls r5, ",
+            $x,
+            ", r5\n",
+            "add r11, r5\n",
+        )
+    };
+}
+
+record!(
+    record_w4,
+    "movs r6, #1
+     movs r7, #3",
+    // r8 rows 0 and 1 as digits, r9 row 1, r10 rows 2 and 3 as digits, r11 row 3.
+    concat!(
+        samples!(),
+        column_w4!("r2", "0", "r6"),
+        column_w4!("r3", "2", "r7"),
+        "adds r0, #4\n",
+        samples!(),
+        column_w4!("r2", "0", "r6"),
+        column_w4!("r3", "2", "r7"),
+        "adds r0, #4",
+    ),
+    "mov r2, r9
+     lsls r2, r2, #4
+     mov r3, r8
+     subs r3, r3, r2
+     mov r8, r3
+     mov r2, r11
+     lsls r2, r2, #4
+     mov r3, r10
+     subs r3, r3, r2
+     mov r10, r3"
+);
+
+/// How many blocks the sum of the lower halves holds in 32 bits: 255 * 2^15 a column.
+const SPAN: usize = 64;
+
+/// `(sum + 2^7) >> 8` with the upper halves' sum `a` and the lower halves' sum `b`: `a + ((b + 2^7) >> 8)`.
+#[inline(never)]
+fn dot_w16(blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
+    let mut sums = [(0i32, 1i32 << (W16_SHIFT - 1)); ROWS];
+    let (blocks, _) = blocks.as_chunks::<{ Weights::W16.block_words() }>();
+    for (blocks, fours) in blocks.chunks(SPAN).zip(vector.columns().chunks(SPAN)) {
+        for (block, four) in blocks.iter().zip(fours) {
+            let x: [i32; COLUMNS] = [column(four, 0), column(four, 1), column(four, 2), column(four, 3)];
+            for ((a, b), row) in sums.iter_mut().zip(block.as_chunks::<2>().0) {
+                let [left, right] = *row;
+                *a = a.wrapping_add(i32::from((left >> 8) as i8) * x[0] + (left >> 24) * x[1]);
+                *b += i32::from(left as u8) * x[0] + i32::from((left >> 16) as u8) * x[1];
+                *a = a.wrapping_add(i32::from((right >> 8) as i8) * x[2] + (right >> 24) * x[3]);
+                *b += i32::from(right as u8) * x[2] + i32::from((right >> 16) as u8) * x[3];
+            }
+        }
+        for (a, b) in &mut sums {
+            *a = a.wrapping_add(*b >> 8);
+            *b &= 0xff;
+        }
+    }
+    sums.map(|(a, _)| a)
+}

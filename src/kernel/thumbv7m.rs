@@ -11,18 +11,11 @@ use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::portable::sum;
-use super::{Format, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 use crate::numeric::activation::SLOPE_BITS;
 
 pub(crate) use super::portable::mul_high;
-
-/// 8-bit weights.
-pub(crate) struct W8;
-/// 4-bit weights.
-pub(crate) struct W4;
-/// 16-bit weights.
-pub(crate) struct W16;
 
 /// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x`: `UBFX` and `MLA`.
 #[inline(always)]
@@ -36,48 +29,58 @@ pub(crate) fn line(word: i32, x: i32) -> i32 {
     y
 }
 
-/// Implements [`Format`] by a function in assembly, the bytes of one block of its loop, and its first accumulators.
-macro_rules! format {
-    ($format:ident, $function:ident, $block_bytes:expr, $accumulators:expr) => {
-        impl Format for $format {
-            const BLOCK_WORDS: usize = Weights::$format.block_words();
+/// What rounds the shift of a 64-bit sum.
+const HALF: i32 = 1 << (W16_SHIFT - 1);
 
-            #[inline(always)]
-            fn prepare(columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
-                let accumulators: fn(&[Four]) -> [i32; 2 * ROWS] = $accumulators;
-                ((columns.len().wrapping_neg() & 3) * $block_bytes, accumulators(columns))
-            }
-
-            #[inline(always)]
-            unsafe fn record<const P: usize>(record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-                let (z0, z1, z2, z3);
-                let vectors = vectors.as_ptr_range();
-                // SAFETY: the function reads a record with the words that the vectors take, and the vectors, which is
-                // what the caller promises; it keeps the registers that AAPCS says, and the stack.
-                unsafe {
-                    asm!("bl {f}", f = sym $function,
-                        inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
-                        inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
-                        out("r12") _, out("lr") _, options(readonly));
-                }
-                [z0, z1, z2, z3]
-            }
+/// Where a vector enters the loop of four blocks, in bytes of code, and what the accumulators begin with.
+#[inline(always)]
+pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * ROWS]) {
+    let block_bytes = 144;
+    let accumulators = match weights {
+        Weights::W8 => {
+            let c = -W8_OFFSET * sum(columns);
+            [c, 0, c, 0, 0, 0, 0, 0]
         }
+        Weights::W4 => {
+            let c = -W4_OFFSET * sum(columns);
+            [c, c * 17, c, c, 0, 0, 0, 0]
+        }
+        Weights::W16 => [HALF, 0, HALF, 0, HALF, 0, HALF, 0],
     };
+    ((columns.len().wrapping_neg() & 3) * block_bytes, accumulators)
 }
 
-format!(W8, record_w8, 144, |columns| {
-    let c = -W8_OFFSET * sum(columns);
-    [c, 0, c, 0, 0, 0, 0, 0]
-});
-format!(W4, record_w4, 144, |columns| {
-    let c = -W4_OFFSET * sum(columns);
-    [c, c * 17, c, c, 0, 0, 0, 0]
-});
-format!(W16, record_w16, 144, |_| {
-    let half = 1 << (W16_SHIFT - 1);
-    [half, 0, half, 0, half, 0, half, 0]
-});
+/// A function in assembly; see the `record` macro below for how it is called.
+pub(crate) type Function = unsafe extern "C" fn();
+
+/// The function for a weight format.
+#[inline(always)]
+pub(crate) fn function(weights: Weights) -> Function {
+    match weights {
+        Weights::W8 => record_w8,
+        Weights::W4 => record_w4,
+        Weights::W16 => record_w16,
+    }
+}
+
+/// One record's pre-activations.
+///
+/// # Safety
+/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
+#[inline(always)]
+pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+    let (z0, z1, z2, z3);
+    let vectors = vectors.as_ptr_range();
+    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // not named here, and the stack.
+    unsafe {
+        asm!("blx {f}", f = in(reg) function,
+            inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
+            inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+            out("r12") _, out("lr") _, options(readonly));
+    }
+    [z0, z1, z2, z3]
+}
 
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
 ///

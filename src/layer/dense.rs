@@ -3,7 +3,7 @@
 //! The multipliers are chosen by the converter so that a linear or relu output comes out in units of the layer's `scale`
 //! at once; sigmoid and tanh go through Q16.16 and yield Q0.15.
 
-use crate::kernel::{self, Format, Four, ROWS, Vector};
+use crate::kernel::{self, Four, ROWS, Vector};
 use crate::model::header::{Activation, Weights};
 use crate::numeric::activation::{sigmoid_raw, tanh_raw};
 use crate::numeric::rounding::saturate_q15;
@@ -20,45 +20,32 @@ pub(crate) struct Dense<'a> {
 impl Dense<'_> {
     /// The last layer of a model: 32-bit outputs in units of the layer's scale. `x` and `out` are padded.
     pub(crate) fn step_wide(&self, x: &[Four], out: &mut [[i32; ROWS]]) {
-        let mut out = out.iter_mut();
-        self.step(x, |y| {
-            if let Some(out) = out.next() {
-                *out = y;
-            }
-        });
+        let vectors = [Vector::new(self.weights, x)];
+        for (z, out) in kernel::rows(self.weights, self.records, out.len(), &vectors).zip(out) {
+            *out = self.activate(z);
+        }
     }
 
     /// A layer before the last: 16-bit outputs, saturated to `±32767` units of the layer's scale.
     pub(crate) fn step_narrow(&self, x: &[Four], out: &mut [[i16; ROWS]]) {
-        let mut out = out.iter_mut();
-        self.step(x, |y| {
-            if let Some(out) = out.next() {
-                *out = y.map(saturate_q15);
+        let vectors = [Vector::new(self.weights, x)];
+        for (z, out) in kernel::rows(self.weights, self.records, out.len(), &vectors).zip(out) {
+            for (out, y) in out.iter_mut().zip(self.activate(z)) {
+                *out = saturate_q15(y);
             }
-        });
-    }
-
-    /// The layer's outputs, four at a time.
-    fn step(&self, x: &[Four], mut put: impl FnMut([i32; ROWS])) {
-        match self.weights {
-            Weights::W8 => self.each::<kernel::W8>(x, &mut put),
-            Weights::W16 => self.each::<kernel::W16>(x, &mut put),
-            Weights::W4 => self.each::<kernel::W4>(x, &mut put),
         }
     }
 
-    #[inline(always)]
-    fn each<F: Format>(&self, x: &[Four], put: &mut dyn FnMut([i32; ROWS])) {
-        kernel::rows::<F, 1>(self.records, &[Vector::new::<F>(x)]).for_each(|z| put(z.map(|z| self.activate(z))));
-    }
-
-    #[inline(always)]
-    fn activate(&self, z: i32) -> i32 {
-        match self.activation {
-            Activation::Linear | Activation::Softmax => z,
-            Activation::Relu => z.max(0),
-            Activation::Sigmoid => sigmoid_raw(z << (self.z_shift & 31)),
-            Activation::Tanh => tanh_raw(z << (self.z_shift & 31)),
+    #[inline(never)]
+    fn activate(&self, mut z: [i32; ROWS]) -> [i32; ROWS] {
+        for z in &mut z {
+            *z = match self.activation {
+                Activation::Linear | Activation::Softmax => *z,
+                Activation::Relu => (*z).max(0),
+                Activation::Sigmoid => sigmoid_raw(*z << (self.z_shift & 31)),
+                Activation::Tanh => tanh_raw(*z << (self.z_shift & 31)),
+            };
         }
+        z
     }
 }

@@ -11,7 +11,7 @@
 //! | gates | Q0.15 |
 //! | `c` | i32 with `cell_frac` fractional bits, saturating |
 
-use crate::kernel::{self, Format, Four, ROWS, Vector, mul_high};
+use crate::kernel::{self, Four, ROWS, Vector, mul_high};
 use crate::model::header::Weights;
 use crate::numeric::activation::{sigmoid_raw, tanh_raw};
 
@@ -30,19 +30,10 @@ pub(crate) struct Lstm<'a> {
 impl Lstm<'_> {
     /// One time step. `x` and `h` are padded; `h_next` receives the new hidden state and must not be `h`.
     pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
-        match self.weights {
-            Weights::W8 => self.each::<kernel::W8>(x, h, cell, h_next),
-            Weights::W16 => self.each::<kernel::W16>(x, h, cell, h_next),
-            Weights::W4 => self.each::<kernel::W4>(x, h, cell, h_next),
-        }
-    }
-
-    #[inline(always)]
-    fn each<F: Format>(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
         let update = Update::new(self.cell_frac, self.z_shift);
-        let vectors = [Vector::new::<F>(x), Vector::new::<F>(h)];
-        let units = cell.iter_mut().zip(h_next);
-        for (z, (c, h_next)) in kernel::rows::<F, 2>(self.records, &vectors).zip(units) {
+        let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
+        let rows = kernel::rows(self.weights, self.records, cell.len(), &vectors);
+        for (z, (c, h_next)) in rows.zip(cell.iter_mut().zip(h_next)) {
             (*c, *h_next) = update.step(*c, z);
         }
     }
@@ -73,8 +64,9 @@ impl Update {
     /// `2 * mul_high(c, f << 16)` is `f c`: twice a rounded half, so that one `SMMULR` and one `QDADD` do it on Arm.
     #[inline(always)]
     fn step(self, c: i32, z: [i32; ROWS]) -> (i32, i16) {
-        let [zi, zf, zg, zo] = z.map(|z| z << self.z_shift);
-        let (i, f, g, o) = (sigmoid_raw(zi), sigmoid_raw(zf), tanh_raw(zg), sigmoid_raw(zo));
+        let [zi, zf, zg, zo] = z;
+        let (i, f) = (sigmoid_raw(zi << self.z_shift), sigmoid_raw(zf << self.z_shift));
+        let (g, o) = (tanh_raw(zg << self.z_shift), sigmoid_raw(zo << self.z_shift));
         let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
         let written = (i * g + self.write_half) >> self.write_shift; // i g is Q0.30, below 2^30
         let c = written.saturating_add(kept);

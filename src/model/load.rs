@@ -135,10 +135,8 @@ fn records(model: &Model) -> Result<(), LoadError> {
             return Err(LoadError::Scale { layer: index });
         }
         let size = layer.record_words(inputs);
-        let (mine, rest) =
-            words.split_at_checked(size * layer.records()).ok_or(LoadError::Length { needed: 0, found: 0 })?;
-        words = rest;
-        for (r, record) in mine.chunks_exact(size.max(1)).enumerate() {
+        for r in 0..layer.records() {
+            let record = words.split_off(..size).ok_or(LoadError::Length { needed: 0, found: 0 })?;
             if !record_fits(layer, inputs, record, z_shift) {
                 return Err(LoadError::Accumulator { layer: index, record: r as u16 });
             }
@@ -157,7 +155,9 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
     let Some((multipliers, mut blocks)) = rest.split_at_checked(products * ROWS) else {
         return false;
     };
-    let mut z: [u64; ROWS] = bias.map(|b| u64::from(b.unsigned_abs()));
+    let [b0, b1, b2, b3] = *bias;
+    let mut z: [u64; ROWS] =
+        [b0.unsigned_abs().into(), b1.unsigned_abs().into(), b2.unsigned_abs().into(), b3.unsigned_abs().into()];
     for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip([inputs, layer.width()]) {
         let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(4) * block) else {
             return false;
@@ -176,16 +176,30 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
 }
 
 /// The largest magnitude that each row's accumulator can reach on any input.
-#[inline(never)]
 fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
-    let mut sums = [0; ROWS];
-    for block in blocks.chunks_exact(weights.block_words()) {
+    // 65,535 columns of 2^15 at most.
+    let mut sums = [0u32; ROWS];
+    let mut rest = blocks;
+    while let Some(block) = rest.split_off(..weights.block_words()) {
         for (row, sum) in sums.iter_mut().enumerate() {
-            *sum += (0..COLUMNS).map(|c| u64::from(unpack(weights, block, row, c).unsigned_abs())).sum::<u64>();
+            *sum += row_magnitude(weights, block, row);
         }
     }
-    match weights {
-        Weights::W8 | Weights::W4 => sums.map(|s| s * X_MAX),
-        Weights::W16 => sums.map(|s| (s * X_MAX + (1 << (W16_SHIFT - 1))) >> W16_SHIFT),
+    let mut bounds = [0; ROWS];
+    for (bound, sum) in bounds.iter_mut().zip(sums) {
+        let reach = u64::from(sum) * X_MAX;
+        *bound = if weights == Weights::W16 { (reach + (1 << (W16_SHIFT - 1))) >> W16_SHIFT } else { reach };
     }
+    bounds
+}
+
+/// The sum of the magnitudes in one row of a block.
+fn row_magnitude(weights: Weights, block: &[i32], row: usize) -> u32 {
+    (0..COLUMNS).map(|column| magnitude(weights, block, row, column)).sum()
+}
+
+/// One weight's magnitude. Not inlined: every format would be unrolled, for a check that runs once.
+#[inline(never)]
+fn magnitude(weights: Weights, block: &[i32], row: usize, column: usize) -> u32 {
+    unpack(weights, block, row, column).unsigned_abs()
 }

@@ -1,0 +1,60 @@
+//! Networks with random weights, for benches: a size is all there is to them.
+
+use crate::convert;
+use crate::data::{Sequence, Sequences};
+use crate::eval::Units;
+use crate::quantize::Unquantizable;
+use cellstate::model::header::Weights;
+use cellstate_reference::{InputMap, Layer, Lstm, Matrix, Network};
+
+/// Steps of [`walk`].
+pub const WALK_STEPS: usize = 64;
+
+/// Uniform in -1..1.
+struct Uniform(u64);
+
+impl Uniform {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+/// One LSTM layer with weights as frameworks initialize them, forget gates biased by one.
+pub fn lstm(inputs: usize, units: usize) -> Network {
+    let mut random = Uniform((inputs * 1000 + units) as u64);
+    let mut matrix = |cols: usize| {
+        let top = (6.0 / (cols + units) as f64).sqrt();
+        let data: Vec<f64> = (0..4 * units * cols).map(|_| random.next() * top).collect();
+        Matrix { rows: 4 * units, cols, data }
+    };
+    let (w, u) = (matrix(inputs), matrix(units));
+    let b = (0..4 * units).map(|row| if row % 4 == 1 { 1.0 } else { 0.0 }).collect();
+    Network {
+        name: format!("lstm {inputs} {units}"),
+        layers: vec![Layer::Lstm(Lstm { name: "lstm".to_owned(), w, u, b })],
+        labels: Vec::new(),
+        input: InputMap::identity(inputs),
+    }
+}
+
+/// The samples of a random walk, [`WALK_STEPS`] of them one after the other.
+pub fn walk(inputs: usize) -> Vec<f64> {
+    let mut random = Uniform(7);
+    let mut x = vec![0.0; inputs];
+    let mut samples = Vec::new();
+    for _ in 0..WALK_STEPS {
+        x.iter_mut().for_each(|x: &mut f64| *x = 0.9 * *x + random.next());
+        samples.extend(&x);
+    }
+    samples
+}
+
+/// The blob of [`lstm`], calibrated on [`walk`].
+///
+/// # Errors
+/// As of [`convert()`]; none, for sizes that fit a blob.
+pub fn blob(inputs: usize, units: usize, weights: Weights) -> Result<Vec<u8>, Unquantizable> {
+    let data = Sequences { features: inputs, sequences: vec![Sequence::unlabelled(inputs, walk(inputs))] };
+    Ok(convert(&lstm(inputs, units), &data, Units::Model, weights, "bench", || ())?.blob)
+}
