@@ -21,10 +21,7 @@
 #![allow(unsafe_code, reason = "assembly and vector instructions; each block says why it is sound")]
 
 pub mod layout;
-#[cfg_attr(
-    not(cellstate_kernel = "portable"),
-    allow(dead_code, unused_imports, reason = "other kernels use parts of it")
-)]
+#[allow(dead_code, unused_imports, reason = "other kernels use parts of it")]
 mod portable;
 
 #[cfg(cellstate_kernel = "portable")]

@@ -88,8 +88,9 @@ impl<'a> Model<'a> {
 
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
-        let (map, _) = self.words.as_chunks::<FEATURE_WORDS>();
-        map.iter().take(self.inputs()).map(|words| Feature::from_words(*words))
+        // By position, not by `chunks`: that would divide, which is a function of its own on cores that cannot.
+        (0..self.inputs())
+            .map_while(|k| self.words.get(k * FEATURE_WORDS..)?.first_chunk().copied().map(Feature::from_words))
     }
 
     /// The words behind the input map: the layers' records, one layer after the other.

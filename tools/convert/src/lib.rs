@@ -16,6 +16,7 @@ pub mod error;
 pub mod eval;
 pub mod import;
 pub mod quantize;
+pub mod random;
 pub mod synthetic;
 
 pub use convert::{Converted, convert};

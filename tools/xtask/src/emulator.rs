@@ -13,9 +13,13 @@ const QEMU: &str = "qemu-system-arm";
 /// How long the board may take to start and to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes sure that there is an emulator, installing it where that is possible.
+/// Makes sure that there are emulators, installing it where that is possible.
 pub(crate) fn ensure() -> Result<()> {
-    if has(QEMU) { Ok(()) } else { install(&[QEMU]) }
+    let missing: Vec<_> = [(QEMU, QEMU), ("qemu-system-riscv32", "qemu-system-misc")]
+        .into_iter()
+        .filter_map(|(program, package)| (!has(program)).then_some(package))
+        .collect();
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
 /// A running board; the emulator ends with it.

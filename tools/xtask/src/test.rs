@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{demo, emulator, firmware};
+use crate::{bench, demo, emulator, firmware};
 use anyhow::{Result, bail, ensure};
 use cellstate::Model;
 use cellstate_convert::data;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Crates outside the host workspace.
-const OUTSIDE: [&str; 1] = ["boards/qemu-mps2-an386"];
+const OUTSIDE: [&str; 3] = ["boards/qemu-mps2-an386", "boards/bench", "benches"];
 /// Steps that the board must have taken for the comparison to count.
 const BOARD_STEPS: u64 = 5000;
 
@@ -28,16 +28,28 @@ pub(crate) fn run() -> Result<()> {
     );
     stages.cargo("documentation", ".", &["doc", "--workspace", "--no-deps", "--locked"]);
     stages.cargo("host tests", ".", &["test", "--workspace", "--locked"]);
-    let board = match emulator::ensure() {
-        Ok(()) => board(),
-        Err(e) if std::env::var_os("CI").is_some() => Err(e),
-        Err(e) => {
-            eprintln!("\n*** SKIPPED: the emulated board was not tested: {e} ***\n");
-            stages.skipped += 1;
-            Ok(())
+    stages.cargo(
+        "host tests, portable kernels",
+        ".",
+        &["test", "-p", "cellstate", "--features", "portable", "--locked", "--test", "oracle", "--test", "kernels"],
+    );
+    let emulated: [(&str, fn() -> Result<()>); 3] = [
+        ("emulated board", board),
+        ("equal bits on every core", bench::compare::all),
+        ("performance against the record", bench::check),
+    ];
+    let emulator = emulator::ensure();
+    for (name, stage) in emulated {
+        println!("--- {name}");
+        match &emulator {
+            Ok(()) => stages.count(name, stage()),
+            Err(e) if std::env::var_os("CI").is_some() => stages.count(name, Err(anyhow::anyhow!("{e}"))),
+            Err(e) => {
+                eprintln!("\n*** SKIPPED: {name}: {e} ***\n");
+                stages.skipped += 1;
+            }
         }
-    };
-    stages.count("emulated board", board);
+    }
     println!("{} passed, {} failed, {} skipped", stages.passed, stages.failed, stages.skipped);
     if stages.failed > 0 {
         bail!("{} stages failed", stages.failed);
@@ -81,7 +93,6 @@ impl Stages {
 
 /// The committed watch model on the emulated board: no panics linked in, and every step equal to the host's.
 fn board() -> Result<()> {
-    println!("--- emulated board: {}", firmware::BOARD);
     let folder = Path::new("tests/models/watch");
     let elf = firmware::build(&folder.join("watch.rs"))?;
     let panics = firmware::panic_symbols(&elf)?;

@@ -1,16 +1,18 @@
 //! `cargo xtask bench`: exact instruction counts on emulated cores.
 
+pub(crate) mod compare;
 mod core;
 mod emulate;
 mod models;
 mod trace;
 
+use crate::emulator;
 use crate::firmware::{self, Firmware};
-use crate::packages::{has, install};
 use anyhow::{Context, Result, ensure};
 use cellstate::model::header::Weights;
 use cellstate::{Model, State};
 use cellstate_app::trial;
+use cellstate_convert::synthetic;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use core::{CORES, Core};
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,12 @@ pub(crate) struct Measured {
     pub(crate) stack_bytes: u64,
 }
 
+impl Measured {
+    fn label(&self) -> String {
+        format!("{} {} ({}, {})", self.core, self.weights, self.input, self.hidden)
+    }
+}
+
 /// All results, as `--json` prints them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -67,10 +75,53 @@ pub(crate) struct Arguments {
     /// The portable kernels instead of the core's own.
     #[arg(long)]
     portable: bool,
+    /// Write the results to `docs/performance.json`, which `cargo xtask test` compares with.
+    #[arg(long, conflicts_with_all = ["core", "weights", "portable"])]
+    record: bool,
+    /// Count nothing; compare a million random steps on every core with the host, bit for bit.
+    #[arg(long, conflicts_with_all = ["core", "weights", "portable", "record", "json"])]
+    compare: bool,
+}
+
+/// What was measured last, in the repository.
+const RECORD: &str = "docs/performance.json";
+/// How much a recorded number may grow: one part in so many.
+const TOLERANCE: u64 = 50;
+
+/// Measures everything and compares with the record: no number may have grown by more than 2 %.
+pub(crate) fn check() -> Result<()> {
+    let recorded: Results = serde_json::from_slice(&std::fs::read(RECORD).context(RECORD)?).context(RECORD)?;
+    let measured = measure(&CORES.iter().collect::<Vec<_>>(), &models::WEIGHTS, false)?;
+    ensure!(measured.results.len() == recorded.results.len(), "{RECORD} is not of these models; run with --record");
+    let mut grown = Vec::new();
+    for (new, old) in measured.results.iter().zip(&recorded.results) {
+        ensure!(new.label() == old.label(), "{RECORD} has {} where {} was measured", old.label(), new.label());
+        for (name, new_value, old_value) in [
+            ("instructions", new.instructions, old.instructions),
+            ("text bytes", new.text_bytes, old.text_bytes),
+            ("state bytes", new.state_bytes, old.state_bytes),
+            ("stack bytes", new.stack_bytes, old.stack_bytes),
+        ] {
+            if new_value > old_value + old_value / TOLERANCE {
+                grown.push(format!("{}: {name} were {old_value} and are {new_value}", new.label()));
+            }
+        }
+    }
+    println!("{} models on {} cores compared with {RECORD}", measured.results.len() / CORES.len(), CORES.len());
+    ensure!(
+        grown.is_empty(),
+        "grown by more than 2 %; if it must be, `cargo xtask bench --record`:\n{}",
+        grown.join("\n")
+    );
+    Ok(())
 }
 
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.compare {
+        emulator::ensure()?;
+        return compare::all();
+    }
     let cores: Vec<&Core> =
         CORES.iter().filter(|c| arguments.core.as_ref().is_none_or(|name| name == c.name)).collect();
     let weights: Vec<Weights> = models::WEIGHTS
@@ -80,6 +131,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(!cores.is_empty(), "no such core; there are {}", CORES.map(|c| c.name).join(", "));
     ensure!(!weights.is_empty(), "no such weights; there are w8, w16 and w4");
     let results = measure(&cores, &weights, arguments.portable)?;
+    if arguments.record {
+        std::fs::write(RECORD, serde_json::to_string_pretty(&results)? + "\n")?;
+    }
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&results)?);
     } else {
@@ -130,11 +184,9 @@ struct Built {
 
 /// Measures every combination, two at a time.
 pub(crate) fn measure(cores: &[&Core], weights: &[Weights], portable: bool) -> Result<Results> {
+    emulator::ensure()?;
     let mut built = Vec::new();
     for &&core in cores {
-        if !has(core.emulator) {
-            install(&[if core.emulator.ends_with("arm") { "qemu-system-arm" } else { "qemu-system-misc" }])?;
-        }
         built.push(build(core, portable)?);
     }
     let mut jobs = Vec::new();
@@ -173,7 +225,7 @@ fn build(core: Core, portable: bool) -> Result<Built> {
 
 /// One model on one core: the same bits as the host, or an error; then the counts.
 fn one(built: &Built, weights: Weights, (inputs, units): (usize, usize)) -> Result<Measured> {
-    let blob = models::blob(inputs, units, weights)?;
+    let blob = synthetic::blob(inputs, units, weights).map_err(|e| anyhow::anyhow!("{}: {}", e.layer, e.cause))?;
     let expected = on_host(&blob, STEPS)?;
     let bytes = std::fs::read(&built.elf)?;
     let program = Program::new(&object::File::parse(&*bytes)?)?;
