@@ -46,7 +46,7 @@ pub fn pack(weights: Weights, block: &Block) -> [i32; 2 * ROWS] {
 pub fn unpack(weights: Weights, words: &[i32], row: usize, column: usize) -> i32 {
     let (word, bit, offset, width) = place(weights, row, column);
     let word = words.get(word).copied().unwrap_or_default();
-    let digit = word << (32 - width - bit & 31) >> (32 - width & 31);
+    let digit = word << ((32 - width - bit) & 31) >> ((32 - width) & 31);
     if offset == 0 { digit } else { (digit & (u32::MAX >> (32 - width)) as i32) - offset }
 }
 
@@ -55,7 +55,7 @@ pub fn unpack(weights: Weights, words: &[i32], row: usize, column: usize) -> i32
 const fn place(weights: Weights, row: usize, column: usize) -> (usize, u32, i32, u32) {
     let (pair, half) = (column / 2, 16 * (column % 2) as u32);
     match weights {
-        Weights::W8 if row % 2 == 0 => (2 * pair + row / 2, half, W8_OFFSET, 8),
+        Weights::W8 if row.is_multiple_of(2) => (2 * pair + row / 2, half, W8_OFFSET, 8),
         Weights::W8 => (2 * pair + row / 2, half + 8, 0, 8),
         Weights::W4 if row < ROWS - 1 => (pair, half + 4 * row as u32, W4_OFFSET, 4),
         Weights::W4 => (pair, half + 12, 0, 4),

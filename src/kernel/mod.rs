@@ -1,6 +1,6 @@
 //! The kernels: pre-activations from packed weights, one record of four rows after the other.
 //!
-//! [`rows`] is the seam. It walks over a layer's records and yields for each its four pre-activations
+//! `rows` is the seam. It walks over a layer's records and yields for each its four pre-activations
 //! `b + sum over products of mul_high(W x, m)`; what the layer does with them is not its business. [`layout`] says where a
 //! weight stands. Everything below is chosen at compile time from the target; each file has a `Function` for every weight
 //! format, `call` for it, `prepare` for what it wants to know of a vector, `mul_high` and `line`.

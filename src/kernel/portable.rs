@@ -22,14 +22,14 @@ pub(crate) fn sum(columns: &[Four]) -> i32 {
 
 /// A record from a function for the dot products of its blocks with one vector.
 #[inline(always)]
-pub(crate) fn record<const P: usize>(
+pub(crate) fn record(
     mut words: &[i32],
-    vectors: &[Vector; P],
+    vectors: &[Vector],
     block_words: usize,
     dot: impl Fn(&[i32], &Vector) -> [i32; ROWS],
 ) -> [i32; ROWS] {
     let mut z: [i32; ROWS] = take(&mut words, ROWS).try_into().unwrap_or_default();
-    let mut multipliers = take(&mut words, ROWS * P);
+    let mut multipliers = take(&mut words, ROWS * vectors.len());
     for vector in vectors {
         let acc = dot(take(&mut words, vector.columns().len() * block_words), vector);
         for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut multipliers, ROWS)) {
@@ -59,7 +59,7 @@ fn multiply(weights: Weights, block: &[i32], four: &Four, mut add: impl FnMut(us
 #[inline(always)]
 pub(crate) fn column(four: &Four, column: usize) -> i32 {
     let word = four.get(column / 2).copied().unwrap_or_default();
-    if column % 2 == 0 { i32::from(word as i16) } else { word >> 16 }
+    if column.is_multiple_of(2) { i32::from(word as i16) } else { word >> 16 }
 }
 
 #[inline(always)]

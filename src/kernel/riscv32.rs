@@ -60,7 +60,7 @@ pub(crate) fn function(weights: Weights) -> Function {
 #[inline(always)]
 pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
     let Some(function) = function else {
-        return portable::record(record, vectors, Weights::W16.block_words(), dot_w16);
+        return record_w16(record, vectors);
     };
     let (z0, z1, z2, z3);
     let vectors = vectors.as_ptr_range();
@@ -271,6 +271,12 @@ record!(
      slli t0, s5, 4
      sub s4, s4, t0"
 );
+
+/// One record of 16-bit weights. Not inlined: every layer would have a copy.
+#[inline(never)]
+fn record_w16(record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+    portable::record(record, vectors, Weights::W16.block_words(), dot_w16)
+}
 
 /// 16-bit weights: 64-bit sums, shifted right with rounding.
 #[inline(never)]

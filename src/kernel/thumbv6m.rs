@@ -62,7 +62,7 @@ pub(crate) fn function(weights: Weights) -> Function {
 #[inline(always)]
 pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
     let Some(function) = function else {
-        return portable::record(record, vectors, Weights::W16.block_words(), dot_w16);
+        return record_w16(record, vectors);
     };
     let (z0, z1, z2, z3);
     let vectors = vectors.as_ptr_range();
@@ -269,6 +269,12 @@ record!(
      subs r3, r3, r2
      mov r10, r3"
 );
+
+/// One record of 16-bit weights. Not inlined: every layer would have a copy.
+#[inline(never)]
+fn record_w16(record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+    portable::record(record, vectors, Weights::W16.block_words(), dot_w16)
+}
 
 /// How many blocks the sum of the lower halves holds in 32 bits: 255 * 2^15 a column.
 const SPAN: usize = 64;

@@ -41,10 +41,12 @@ pub fn lstm(inputs: usize, units: usize) -> Network {
 /// The samples of a random walk, [`WALK_STEPS`] of them one after the other.
 pub fn walk(inputs: usize) -> Vec<f64> {
     let mut random = Uniform(7);
-    let mut x = vec![0.0; inputs];
+    let mut x = vec![0.0f64; inputs];
     let mut samples = Vec::new();
     for _ in 0..WALK_STEPS {
-        x.iter_mut().for_each(|x: &mut f64| *x = 0.9 * *x + random.next());
+        for x in &mut x {
+            *x = 0.9 * *x + random.next();
+        }
         samples.extend(&x);
     }
     samples

@@ -12,6 +12,9 @@ const OUTSIDE: [&str; 3] = ["boards/qemu-mps2-an386", "boards/bench", "benches"]
 /// Steps that the board must have taken for the comparison to count.
 const BOARD_STEPS: u64 = 5000;
 
+/// What must hold on the emulators.
+type Stage = fn() -> Result<()>;
+
 /// Runs every stage and ends with a count of them.
 pub(crate) fn run() -> Result<()> {
     let mut stages = Stages::default();
@@ -33,7 +36,7 @@ pub(crate) fn run() -> Result<()> {
         ".",
         &["test", "-p", "cellstate", "--features", "portable", "--locked", "--test", "oracle", "--test", "kernels"],
     );
-    let emulated: [(&str, fn() -> Result<()>); 3] = [
+    let emulated: [(&str, Stage); 3] = [
         ("emulated board", board),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),

@@ -62,6 +62,7 @@ pub(crate) struct Results {
 
 /// What to measure.
 #[derive(clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Arguments {
     /// One JSON object instead of a table.
     #[arg(long)]
