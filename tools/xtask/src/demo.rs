@@ -58,7 +58,7 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
     }
     println!("3. building the firmware for the emulated board");
     let elf = firmware::build(Path::new("target/demo/watch.rs"))?;
-    emulator::ensure().context("no emulator; `cargo xtask demo --host` does without")?;
+    emulator::ensure(&[emulator::ARM]).context("no emulator; `cargo xtask demo --host` does without")?;
     println!("4. streaming the same samples through the emulated Cortex-M4F");
     let report = on_board(&elf, &model, &excerpt)?;
     let (flash, ram) = firmware::flash_and_ram(&elf)?;

@@ -13,12 +13,17 @@ const QEMU: &str = "qemu-system-arm";
 /// How long the board may take to start and to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes sure that there are emulators, installing it where that is possible.
-pub(crate) fn ensure() -> Result<()> {
-    let missing: Vec<_> = [(QEMU, QEMU), ("qemu-system-riscv32", "qemu-system-misc")]
-        .into_iter()
-        .filter_map(|(program, package)| (!has(program)).then_some(package))
-        .collect();
+/// An emulator, and the Debian package that has it.
+pub(crate) struct Emulator(&'static str, &'static str);
+
+/// For all Arm cores.
+pub(crate) const ARM: Emulator = Emulator(QEMU, QEMU);
+/// For RISC-V.
+pub(crate) const RISCV: Emulator = Emulator("qemu-system-riscv32", "qemu-system-misc");
+
+/// Makes sure that there are emulators, installing them where that is possible.
+pub(crate) fn ensure(emulators: &[Emulator]) -> Result<()> {
+    let missing: Vec<_> = emulators.iter().filter_map(|e| (!has(e.0)).then_some(e.1)).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),
     ];
-    let emulator = emulator::ensure();
+    let emulator = emulator::ensure(&[emulator::ARM, emulator::RISCV]);
     for (name, stage) in emulated {
         println!("--- {name}");
         match &emulator {

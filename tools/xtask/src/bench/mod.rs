@@ -120,7 +120,7 @@ pub(crate) fn check() -> Result<()> {
 /// Measures and prints.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.compare {
-        emulator::ensure()?;
+        emulator::ensure(&[emulator::ARM, emulator::RISCV])?;
         return compare::all();
     }
     let cores: Vec<&Core> =
@@ -185,7 +185,7 @@ struct Built {
 
 /// Measures every combination, two at a time.
 pub(crate) fn measure(cores: &[&Core], weights: &[Weights], portable: bool) -> Result<Results> {
-    emulator::ensure()?;
+    emulator::ensure(&[emulator::ARM, emulator::RISCV])?;
     let mut built = Vec::new();
     for &&core in cores {
         built.push(build(core, portable)?);
