@@ -7,7 +7,8 @@ use cellstate::model::{checksum, prefix};
 use cellstate::{LoadError, Model, Session, State};
 
 mod common;
-use common::{Rng, aligned, bytes, random};
+use cellstate_convert::random::{Rng, random};
+use common::{aligned, bytes};
 
 fn committed(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/models/{name}/{name}.cell", env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,8 @@ use cellstate::model::header::{Activation, Layer as Header, Weights};
 use cellstate::numeric::{sigmoid, tanh};
 use cellstate::{Model, RestoreError, Session, State, StateTooSmall, StepError};
 use cellstate_convert::quantize::Quantized;
-use common::{Rng, aligned, bytes, random};
+use cellstate_convert::random::{Rng, random};
+use common::{aligned, bytes};
 use fixed::types::{I1F15, I16F16};
 use proptest::prelude::*;
 
