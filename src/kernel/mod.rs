@@ -10,6 +10,7 @@
 //! | `portable.rs` | every one | nothing: it is the meaning of the others |
 //! | `dsp.rs` | Cortex-M4, M7, M33 with DSP | two rows a multiply, in assembly |
 //! | `thumbv7m.rs` | Cortex-M3, M33 without DSP | byte loads and `MLA`, in assembly |
+//! | `mainline.rs` | the two above | what they share |
 //! | `thumbv6m.rs` | Cortex-M0, M0+, M23 | byte loads, accumulators in high registers, in assembly |
 //! | `riscv32.rs` | RV32IM, with or without A and C | byte loads, in assembly |
 //! | `x86_64.rs` | x86-64 hosts | `PMADDWD`, by `core::arch` |
@@ -23,6 +24,9 @@
 pub mod layout;
 #[allow(dead_code, unused_imports, reason = "other kernels use parts of it")]
 mod portable;
+
+#[cfg(any(cellstate_kernel = "dsp", cellstate_kernel = "thumbv7m"))]
+mod mainline;
 
 #[cfg(cellstate_kernel = "portable")]
 use portable as active;

@@ -7,27 +7,15 @@
 //!
 //! Loops are unrolled over four blocks and entered where the vector's length wants it.
 
-use core::arch::{asm, naked_asm};
+use core::arch::naked_asm;
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::portable::sum;
-use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use super::{Four, ROWS, VECTOR_BYTES, W16_SHIFT};
 use crate::model::header::Weights;
-use crate::numeric::activation::SLOPE_BITS;
 
+pub(crate) use super::mainline::{Function, call, line};
 pub(crate) use super::portable::mul_high;
-
-/// A straight line whose start is `word`, and whose slope its low [`SLOPE_BITS`] bits, at `x`: `UBFX` and `MLA`.
-#[inline(always)]
-pub(crate) fn line(word: i32, x: i32) -> i32 {
-    let y;
-    // SAFETY: arithmetic on registers.
-    unsafe {
-        asm!("ubfx {y}, {word}, #0, #{bits}", "mla {y}, {y}, {x}, {word}", y = out(reg) y, word = in(reg) word, x = in(reg) x,
-            bits = const SLOPE_BITS, options(pure, nomem, nostack, preserves_flags));
-    }
-    y
-}
 
 /// What rounds the shift of a 64-bit sum.
 const HALF: i32 = 1 << (W16_SHIFT - 1);
@@ -50,9 +38,6 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
     ((columns.len().wrapping_neg() & 3) * block_bytes, accumulators)
 }
 
-/// A function in assembly; see the `record` macro below for how it is called.
-pub(crate) type Function = unsafe extern "C" fn();
-
 /// The function for a weight format.
 #[inline(always)]
 pub(crate) fn function(weights: Weights) -> Function {
@@ -61,25 +46,6 @@ pub(crate) fn function(weights: Weights) -> Function {
         Weights::W4 => record_w4,
         Weights::W16 => record_w16,
     }
-}
-
-/// One record's pre-activations.
-///
-/// # Safety
-/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
-#[inline(always)]
-pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-    let (z0, z1, z2, z3);
-    let vectors = vectors.as_ptr_range();
-    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
-    // not named here, and the stack.
-    unsafe {
-        asm!("blx {f}", f = in(reg) function,
-            inout("r0") record.as_ptr().add(ROWS * (1 + P)) => z0, inout("r1") vectors.start => z1,
-            inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
-            out("r12") _, out("lr") _, options(readonly));
-    }
-    [z0, z1, z2, z3]
 }
 
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
