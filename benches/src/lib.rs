@@ -102,7 +102,7 @@ impl Floats {
     /// The layer at zero, in tract's best shape: shapes fixed, graph optimized, buffers kept from call to call.
     pub fn new((inputs, units): (usize, usize)) -> Result<Self> {
         let network = synthetic::lstm(inputs, units);
-        let Layer::Lstm(lstm) = &network.layers[0] else { return Err(anyhow!("not an LSTM")) };
+        let Layer::Lstm(lstm) = &network.nodes[0].layer else { return Err(anyhow!("not an LSTM")) };
         let plan = |steps: usize| -> Result<TypedSimpleState> {
             let model = tract_onnx::onnx().model_for_proto_model(&onnx::model(lstm, steps))?;
             model.into_optimized()?.into_runnable()?.spawn()

@@ -2,7 +2,7 @@
 
 use crate::data::Sequences;
 use cellstate::{Model, Session, State};
-use cellstate_reference::{Evaluator, Network};
+use cellstate_reference::{Evaluator, Network, Source};
 
 /// The largest state that the host gives a model, in bytes.
 const STATE_BYTES: usize = 1 << 20;
@@ -186,18 +186,15 @@ pub fn compare(
     score: Score,
     mut progress: impl FnMut(),
 ) -> Result<Report, String> {
-    let widths = |l: &cellstate_reference::Layer| l.outputs();
-    let same =
-        network.layers.iter().map(widths).eq(model.header().layers.iter().map(cellstate::model::header::Layer::width));
+    let widths = (0..network.nodes.len()).map(|k| network.width(Source::Node(k)));
+    let same = widths.eq(model.header().layers.iter().map(cellstate::model::header::Layer::width));
     if !same || network.inputs() != model.inputs() {
         return Err("the blob and the reference model have different layers".to_owned());
     }
-    let names = network.layers.iter().enumerate().filter(|(_, l)| matches!(l, cellstate_reference::Layer::Lstm(_)));
+    let names = network.nodes.iter().enumerate().filter(|(_, n)| n.layer.is_recurrent());
     let lstms: Vec<usize> = names.clone().map(|(k, _)| k).collect();
-    let mut report = Report {
-        hidden: names.map(|(_, l)| (l.name().to_owned(), HiddenError::default())).collect(),
-        ..Report::default()
-    };
+    let mut report =
+        Report { hidden: names.map(|(_, n)| (n.name.clone(), HiddenError::default())).collect(), ..Report::default() };
     let mut float = Evaluator::new(network);
     let features: Vec<_> = model.features().collect();
     run(model, data, units, |session, s, t| {
@@ -211,10 +208,10 @@ pub fn compare(
             ((x - f64::from(f.centre)) * f64::from(f.gain)).abs() > 32767.5
         };
         report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
-        let scores = float.step(&x).to_vec();
+        let scores = float.step(&x).0.to_vec();
         for (&k, (_, error)) in lstms.iter().zip(&mut report.hidden) {
             let hidden = session.hidden(k).unwrap_or_default();
-            for (f, i) in float.layers()[k].output.iter().zip(hidden) {
+            for (f, i) in float.traces(k).iter().flat_map(|t| &t.output).zip(hidden) {
                 error.observe(*f, i.to_num());
             }
             let cell = session.cell(k).map_or(&[][..], |c| c.raw);

@@ -5,7 +5,7 @@ use crate::quantize::rows::{Integers, Rows};
 use crate::quantize::{Layer, Quantized};
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Layer as Header, Weights};
-use cellstate_reference::{InputMap, Matrix, Network};
+use cellstate_reference::Network;
 
 /// A small generator of random numbers, so that a network follows from one seed.
 #[derive(Clone, Debug)]
@@ -86,17 +86,7 @@ pub fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
     }
     let features = (0..inputs).map(|_| Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }).collect();
     let net = Quantized { features, layers };
-    let network = Network {
-        name: "random".into(),
-        layers: vec![cellstate_reference::Layer::Dense(cellstate_reference::Dense {
-            name: String::new(),
-            w: Matrix::from_fn(1, inputs, |_, _| 0.0),
-            b: vec![0.0],
-            activation: cellstate_reference::Activation::Linear,
-        })],
-        labels: Vec::new(),
-        input: InputMap::identity(inputs),
-    };
+    let network = Network::chain("random", inputs, Vec::new());
     let bytes = blob(&network, &net, "random");
     (net, bytes)
 }

@@ -5,7 +5,7 @@ use crate::data::{Sequence, Sequences};
 use crate::eval::Units;
 use crate::quantize::Unquantizable;
 use cellstate::model::header::Weights;
-use cellstate_reference::{InputMap, Layer, Lstm, Matrix, Network};
+use cellstate_reference::{Layer, Lstm, Matrix, Network};
 
 /// Steps of [`walk`].
 pub const WALK_STEPS: usize = 64;
@@ -30,12 +30,8 @@ pub fn lstm(inputs: usize, units: usize) -> Network {
     };
     let (w, u) = (matrix(inputs), matrix(units));
     let b = (0..4 * units).map(|row| if row % 4 == 1 { 1.0 } else { 0.0 }).collect();
-    Network {
-        name: format!("lstm {inputs} {units}"),
-        layers: vec![Layer::Lstm(Lstm { name: "lstm".to_owned(), w, u, b })],
-        labels: Vec::new(),
-        input: InputMap::identity(inputs),
-    }
+    let layer = Layer::Lstm(Lstm::from_unit_major(w, u, b));
+    Network::chain(&format!("lstm {inputs} {units}"), inputs, vec![("lstm".to_owned(), layer)])
 }
 
 /// The samples of a random walk, [`WALK_STEPS`] of them one after the other.

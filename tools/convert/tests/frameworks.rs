@@ -66,9 +66,9 @@ const TOLERANCE: f64 = 1e-5;
 fn the_reference_equals_keras() {
     let (network, test) = (digits(), sequences("digits/test.npz"));
     let probabilities = worst(&network, &test, &array("digits/keras.npz", "probabilities"), |e, last| {
-        if last { e.layers()[1].output.clone() } else { Vec::new() }
+        if last { e.traces(1)[0].output.clone() } else { Vec::new() }
     });
-    let hidden = worst(&network, &test, &array("digits/keras.npz", "hidden"), |e, _| e.layers()[0].output.clone());
+    let hidden = worst(&network, &test, &array("digits/keras.npz", "hidden"), |e, _| e.traces(0)[0].output.clone());
     println!("digits: max error of probabilities {probabilities:.2e}, of hidden states {hidden:.2e}");
     assert!(probabilities <= TOLERANCE && hidden <= TOLERANCE);
 }
@@ -76,8 +76,8 @@ fn the_reference_equals_keras() {
 #[test]
 fn the_reference_equals_pytorch() {
     let (network, later) = (watch(), sequences("watch/later.npz"));
-    let hidden = worst(&network, &later, &array("watch/pytorch.npz", "hidden"), |e, _| e.layers()[0].output.clone());
-    let logits = worst(&network, &later, &array("watch/pytorch.npz", "logits"), |e, _| e.layers()[1].z.clone());
+    let hidden = worst(&network, &later, &array("watch/pytorch.npz", "hidden"), |e, _| e.traces(0)[0].output.clone());
+    let logits = worst(&network, &later, &array("watch/pytorch.npz", "logits"), |e, _| e.traces(1)[0].z.clone());
     println!("watch: max error of hidden states {hidden:.2e}, of logits {logits:.2e}");
     assert!(hidden <= TOLERANCE);
     assert!(logits <= TOLERANCE);
@@ -185,8 +185,8 @@ fn every_shape_equals_its_framework() {
         let map = map.map(|m| models("shapes").join(m));
         let network = import::load(&models("shapes").join(file), map.as_deref()).unwrap();
         let golden = array(&format!("shapes/{}.npz", file.split('.').next().unwrap()), "y");
-        let last = network.layers.len() - 1;
-        let float = worst(&network, &x, &golden, |e, _| e.layers()[last].output.clone());
+        let last = network.nodes.len() - 1;
+        let float = worst(&network, &x, &golden, |e, _| e.traces(last)[0].output.clone());
         assert!(float <= TOLERANCE, "{file}: {float}");
         for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
             let blob = convert(&network, &x, Units::Model, weights, "test", || ()).unwrap().blob;

@@ -63,14 +63,14 @@ const FC: Tensor = ("fc.weight", &[4, 2]);
 fn stacked_layers_missing_biases_and_gate_order() {
     let biases: [Tensor; 2] = [("rnn.bias_ih_l0", &[8]), ("rnn.bias_hh_l0", &[8])];
     let network = torch(&[IH, HH, IH1, HH1, FC, biases[0], biases[1]], None).unwrap();
-    assert_eq!(network.layers.len(), 3);
-    let first = lstm(&network.layers[0]);
+    assert_eq!(network.nodes.len(), 3);
+    let first = lstm(&network.nodes[0].layer);
     // Row 4 u + gate comes from row gate * 2 + u: unit 1's gate g is row 5.
     let row: Vec<f64> = (15..18).map(|k| value(k).into()).collect();
     assert_eq!(first.w.row(6), row);
     assert_eq!(first.b[6..7], [2.0 * f64::from(value(5))]);
-    assert_eq!(lstm(&network.layers[1]).b, [0.0; 8]);
-    let Layer::Dense(d) = &network.layers[2] else { panic!() };
+    assert_eq!(lstm(&network.nodes[1].layer).b, [0.0; 8]);
+    let Layer::Dense(d) = &network.nodes[2].layer else { panic!() };
     assert_eq!((d.activation, &d.b[..]), (Activation::Linear, &[0.0; 4][..]));
 }
 
@@ -105,7 +105,7 @@ fn sixteen_bit_floats_at_their_extremes() {
     let view = TensorView::new(Dtype::F16, vec![2, 2], &bits).unwrap();
     let file = safetensors::serialize([("fc.weight", view)], None).unwrap();
     let network = imported("m.safetensors", &file, None).unwrap();
-    let Layer::Dense(d) = &network.layers[0] else { panic!() };
+    let Layer::Dense(d) = &network.nodes[0].layer else { panic!() };
     let tiny = 2f64.powi(-24);
     assert_eq!(d.w.data, [tiny, -1023.0 * tiny, 65504.0, 1.0]);
     let bits = [0x00, 0x7c];
@@ -235,15 +235,15 @@ fn layers_are_counted_by_class_and_not_by_name() {
         ("Activation", "act", r#""activation":"softmax","#),
     ])
     .unwrap();
-    let names: Vec<&str> = network.layers.iter().map(Layer::name).collect();
+    let names: Vec<&str> = network.nodes.iter().map(|n| n.name.as_str()).collect();
     assert_eq!(names, ["zeta", "alpha", "head", "top"]);
-    let first = lstm(&network.layers[0]);
+    let first = lstm(&network.nodes[0].layer);
     // Kernels are (inputs, 4 units): unit 1's gate g is column 5, row 6 here.
     let row: Vec<f64> = (0..3).map(|i| value(8 * i + 5).into()).collect();
     assert_eq!(first.w.row(6), row);
     assert_eq!(first.b[6..7], [f64::from(value(5))]);
-    assert_eq!(lstm(&network.layers[1]).b, [0.0; 8]);
-    for (layer, expected) in network.layers[2..].iter().zip([Activation::Relu, Activation::Softmax]) {
+    assert_eq!(lstm(&network.nodes[1].layer).b, [0.0; 8]);
+    for (layer, expected) in network.nodes[2..].iter().map(|n| &n.layer).zip([Activation::Relu, Activation::Softmax]) {
         let Layer::Dense(d) = layer else { panic!() };
         assert_eq!(d.activation, expected);
         assert_eq!(d.w.row(0), [f64::from(value(0)), f64::from(value(2))]);
@@ -309,7 +309,7 @@ fn functional_chains_and_what_is_no_chain() {
     // Keras writes a single output plainly and several as a list.
     for outputs in [r#"["head",0,0]"#, r#"[["head",0,0]]"#] {
         let network = functional(outputs, "in", "one").unwrap();
-        assert_eq!(network.layers.len(), 2);
+        assert_eq!(network.nodes.len(), 2);
     }
     refused(functional(r#"["head",0,0]"#, "in", "in"), &["layer \"head\"", "chain"]);
     for outputs in [r#"["one",0,0]"#, r#"[["one",0,0],["head",0,0]]"#] {

@@ -1,100 +1,106 @@
-//! The float64 evaluation of a [`Network`], one step at a time.
+//! A network in motion.
 
-use crate::network::{Activation, Dense, Layer, Lstm, Network};
-
-/// What one layer computed in the latest step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Trace {
-    /// Pre-activations, in the order of the rows.
-    pub z: Vec<f64>,
-    /// An LSTM's cell state; empty for a dense layer.
-    pub cell: Vec<f64>,
-    /// The output: an LSTM's hidden state, a dense layer's activations.
-    pub output: Vec<f64>,
-}
+use crate::cell::{Memory, Trace};
+use crate::network::{Network, Source};
 
 /// A network with its state.
+///
+/// A streaming network runs on every sample, with its state carried on; a windowed one collects a window of samples, then
+/// runs over all of it from its initial state. Both are the same walk, over one step or over many.
 #[derive(Clone, Debug)]
 pub struct Evaluator<'a> {
     network: &'a Network,
-    layers: Vec<Trace>,
+    memories: Vec<Memory>,
+    /// What each node yielded in the latest run, step by step.
+    traces: Vec<Vec<Trace>>,
+    /// The samples of a window that is not full yet.
+    samples: Vec<Vec<f64>>,
+    outputs: Vec<Vec<f64>>,
 }
 
 impl<'a> Evaluator<'a> {
-    /// Begins with every hidden and cell state at zero.
+    /// Begins with the initial state.
     pub fn new(network: &'a Network) -> Self {
-        let layers = network.layers.iter().map(fresh).collect();
-        Self { network, layers }
+        let outputs = network.heads.iter().map(|h| vec![0.0; network.width(Source::Node(h.node))]).collect();
+        let traces = vec![Vec::new(); network.nodes.len()];
+        Self { network, memories: fresh(network), traces, samples: Vec::new(), outputs }
     }
 
-    /// Sets every hidden and cell state to zero.
+    /// Back to the initial state.
     pub fn reset(&mut self) {
-        self.layers = self.network.layers.iter().map(fresh).collect();
+        *self = Self::new(self.network);
     }
 
-    /// One time step on a sample in model units; returns the last layer's output.
+    /// One time step on a sample in model units. Returns the first output, and whether this step made it: a window or a
+    /// convolution may wait for more samples, and a masked one is skipped.
     ///
     /// # Panics
     /// If the sample is shorter than the network's input.
-    pub fn step(&mut self, x: &[f64]) -> &[f64] {
-        let mut done: &mut [Trace] = &mut [];
-        let mut rest = self.layers.as_mut_slice();
-        for layer in &self.network.layers {
-            let (trace, after) = rest.split_first_mut().expect("one trace per layer");
-            let input = done.first().map_or(x, |t| &t.output);
-            match layer {
-                Layer::Lstm(l) => lstm(l, input, trace),
-                Layer::Dense(d) => dense(d, input, trace),
+    pub fn step(&mut self, x: &[f64]) -> (&[f64], bool) {
+        self.traces.iter_mut().for_each(Vec::clear);
+        let masked = self.network.mask.is_some_and(|mask| x.iter().all(|&v| v == mask));
+        if let Some(steps) = self.network.window {
+            self.samples.push(x.to_vec());
+            if self.samples.len() == steps {
+                let samples = std::mem::take(&mut self.samples);
+                let kept = |x: &Vec<f64>| self.network.mask.is_none_or(|mask| x.iter().any(|&v| v != mask));
+                self.memories = fresh(self.network);
+                self.run(&samples.into_iter().filter(kept).collect::<Vec<_>>());
             }
-            done = std::slice::from_mut(trace);
-            rest = after;
+        } else if !masked {
+            self.run(&[x.to_vec()]);
         }
-        &self.layers[self.layers.len() - 1].output
+        (&self.outputs[0], self.traces[self.network.heads[0].node].last().is_some())
     }
 
-    /// What each layer computed in the latest step.
-    pub fn layers(&self) -> &[Trace] {
-        &self.layers
+    /// All nodes over a sequence of samples.
+    fn run(&mut self, samples: &[Vec<f64>]) {
+        for (k, node) in self.network.nodes.iter().enumerate() {
+            let steps = node.from.iter().map(|s| match s {
+                Source::Input => samples.len(),
+                Source::Node(n) => self.traces[*n].len(),
+            });
+            let steps = steps.min().unwrap_or(0);
+            let mut done = Vec::new();
+            for step in 0..steps {
+                let t = if node.backward { steps - 1 - step } else { step };
+                let input: Vec<f64> = node.from.iter().flat_map(|s| self.value(*s, samples, t)).copied().collect();
+                done.extend(self.memories[k].step(&node.layer, &input));
+            }
+            if node.last {
+                done.drain(..done.len().saturating_sub(1));
+            }
+            if node.backward {
+                done.reverse();
+            }
+            self.traces[k] = done;
+        }
+        for (output, head) in self.outputs.iter_mut().zip(&self.network.heads) {
+            if let Some(trace) = self.traces[head.node].last() {
+                output.clone_from(&trace.output);
+            }
+        }
+    }
+
+    fn value<'v>(&'v self, source: Source, samples: &'v [Vec<f64>], t: usize) -> &'v [f64] {
+        match source {
+            Source::Input => &samples[t],
+            Source::Node(k) => &self.traces[k][t].output,
+        }
+    }
+
+    /// What node `k` did in the latest step, step by step of what it ran over: one for a streaming network, and none for a
+    /// node that waits.
+    pub fn traces(&self, k: usize) -> &[Trace] {
+        &self.traces[k]
+    }
+
+    /// The latest value of output `head`.
+    pub fn output(&self, head: usize) -> &[f64] {
+        &self.outputs[head]
     }
 }
 
-fn fresh(layer: &Layer) -> Trace {
-    let cells = if let Layer::Lstm(l) = layer { l.units() } else { 0 };
-    Trace { z: Vec::new(), cell: vec![0.0; cells], output: vec![0.0; layer.outputs()] }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn sigmoid(z: f64) -> f64 {
-    1.0 / (1.0 + libm::exp(-z))
-}
-
-/// Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000, as in Keras and PyTorch.
-fn lstm(l: &Lstm, x: &[f64], t: &mut Trace) {
-    t.z = (0..l.b.len()).map(|r| dot(l.w.row(r), x) + dot(l.u.row(r), &t.output) + l.b[r]).collect();
-    for ((z, c), h) in t.z.chunks_exact(4).zip(&mut t.cell).zip(&mut t.output) {
-        *c = sigmoid(z[1]) * *c + sigmoid(z[0]) * libm::tanh(z[2]);
-        *h = sigmoid(z[3]) * libm::tanh(*c);
-    }
-}
-
-fn dense(d: &Dense, x: &[f64], t: &mut Trace) {
-    t.z = d.b.iter().enumerate().map(|(r, b)| dot(d.w.row(r), x) + b).collect();
-    t.output = match d.activation {
-        Activation::Linear => t.z.clone(),
-        Activation::Relu => t.z.iter().map(|z| z.max(0.0)).collect(),
-        Activation::Sigmoid => t.z.iter().map(|&z| sigmoid(z)).collect(),
-        Activation::Tanh => t.z.iter().map(|&z| libm::tanh(z)).collect(),
-        Activation::Softmax => softmax(&t.z),
-    };
-}
-
-/// Exponentials over their sum, shifted by the largest so that none overflows.
-pub fn softmax(z: &[f64]) -> Vec<f64> {
-    let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let e: Vec<f64> = z.iter().map(|z| libm::exp(z - top)).collect();
-    let sum: f64 = e.iter().sum();
-    e.iter().map(|e| e / sum).collect()
+fn fresh(network: &Network) -> Vec<Memory> {
+    network.nodes.iter().enumerate().map(|(k, n)| Memory::new(&n.layer, network.input_width(k))).collect()
 }

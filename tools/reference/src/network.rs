@@ -1,126 +1,47 @@
-//! The intermediate representation at which importers meet.
+//! The intermediate representation at which importers meet: layers, and how they are joined.
 
-/// A row-major matrix of 64-bit floats.
+use crate::layer::Layer;
+
+/// Where a node's input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The network's input.
+    Input,
+    /// An earlier node.
+    Node(usize),
+}
+
+/// A layer in its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Matrix {
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub cols: usize,
-    /// `rows * cols` values, row by row.
-    pub data: Vec<f64>,
-}
-
-impl Matrix {
-    /// A matrix from a function of row and column.
-    pub fn from_fn(rows: usize, cols: usize, f: impl Fn(usize, usize) -> f64) -> Self {
-        let data = (0..rows * cols).map(|k| f(k / cols, k % cols)).collect();
-        Self { rows, cols, data }
-    }
-
-    /// One row.
-    pub fn row(&self, row: usize) -> &[f64] {
-        &self.data[row * self.cols..][..self.cols]
-    }
-}
-
-/// What follows a dense layer's matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Linear,
-    /// `max(0, z)`.
-    Relu,
-    /// The logistic function.
-    Sigmoid,
-    /// The hyperbolic tangent.
-    Tanh,
-    /// Exponentials over their sum.
-    Softmax,
-}
-
-/// An LSTM layer: `[i f g o] = W x + U h + b`, sigmoid on i, f, o and tanh on g; `c = f c + i g`; `h = o tanh(c)`.
-///
-/// Rows are unit by unit, and within a unit in the order i, f, g, o: row `4 u + gate`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lstm {
+pub struct Node {
     /// The layer's name in its file.
     pub name: String,
-    /// `4H x I`, input weights.
-    pub w: Matrix,
-    /// `4H x H`, recurrent weights.
-    pub u: Matrix,
-    /// `4H` biases.
-    pub b: Vec<f64>,
+    /// What it computes.
+    pub layer: Layer,
+    /// Its inputs, joined in this order; never empty. One means the values of that source.
+    pub from: Vec<Source>,
+    /// Walks the window from its last step to its first. The output stands at the time of its input, as in PyTorch and
+    /// ONNX: at the first step it has seen the whole window. For recurrent layers only.
+    pub backward: bool,
+    /// Yields only the output of the step that it walks last; every step's otherwise. A streaming network yields that of
+    /// each step, for each might be the last.
+    pub last: bool,
 }
 
-impl Lstm {
-    /// From matrices whose rows are gate by gate, as every framework stores them: row `gate * H + unit`.
-    ///
-    /// `gates` gives the framework's order: the position in its matrices of i, f, g and o.
-    pub fn from_gate_major(name: &str, gates: [usize; 4], w: &Matrix, u: &Matrix, b: &[f64]) -> Self {
-        let units = u.cols;
-        let source = |row: usize| gates[row % 4] * units + row / 4;
-        Self {
-            name: name.to_owned(),
-            w: Matrix::from_fn(4 * units, w.cols, |r, c| w.row(source(r))[c]),
-            u: Matrix::from_fn(4 * units, units, |r, c| u.row(source(r))[c]),
-            b: (0..4 * units).map(|r| b[source(r)]).collect(),
-        }
-    }
-
-    /// Number of hidden units, `H`.
-    pub fn units(&self) -> usize {
-        self.u.cols
+impl Node {
+    /// A node that walks forward and yields every step's output.
+    pub fn new(name: &str, layer: Layer, from: Vec<Source>) -> Self {
+        Self { name: name.to_owned(), layer, from, backward: false, last: false }
     }
 }
 
-/// A fully connected layer: `activation(W x + b)`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Dense {
-    /// The layer's name in its file.
-    pub name: String,
-    /// `outputs x inputs`.
-    pub w: Matrix,
-    /// One bias an output.
-    pub b: Vec<f64>,
-    /// What follows.
-    pub activation: Activation,
-}
-
-/// One layer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Layer {
-    /// Long short-term memory.
-    Lstm(Lstm),
-    /// Fully connected.
-    Dense(Dense),
-}
-
-impl Layer {
-    /// The layer's name in its file.
-    pub fn name(&self) -> &str {
-        match self {
-            Layer::Lstm(l) => &l.name,
-            Layer::Dense(d) => &d.name,
-        }
-    }
-
-    /// Width of the input.
-    pub fn inputs(&self) -> usize {
-        match self {
-            Layer::Lstm(l) => l.w.cols,
-            Layer::Dense(d) => d.w.cols,
-        }
-    }
-
-    /// Width of the output.
-    pub fn outputs(&self) -> usize {
-        match self {
-            Layer::Lstm(l) => l.units(),
-            Layer::Dense(d) => d.w.rows,
-        }
-    }
+/// An output of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The node whose output it is.
+    pub node: usize,
+    /// Names of its values, or empty.
+    pub labels: Vec<String>,
 }
 
 /// How raw sensor counts become model inputs: `input = count * scale + offset`, per feature.
@@ -146,27 +67,68 @@ impl InputMap {
     }
 }
 
-/// A chain of layers.
+/// Nodes in an order in which each follows its sources, and what goes in and out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// The model's name.
     pub name: String,
     /// First to last; never empty.
-    pub layers: Vec<Layer>,
-    /// Names of the outputs, or empty.
-    pub labels: Vec<String>,
+    pub nodes: Vec<Node>,
+    /// The outputs; never empty. The first is the one that decides.
+    pub heads: Vec<Head>,
     /// How raw counts become inputs.
     pub input: InputMap,
+    /// The steps of a window, for a network that needs all of it before it can answer; none for one that streams.
+    ///
+    /// A windowed network begins each window with its initial state.
+    pub window: Option<usize>,
+    /// A sample all of whose values are this is skipped: states stay, and so do the outputs.
+    pub mask: Option<f64>,
 }
 
 impl Network {
-    /// Number of input features.
-    pub fn inputs(&self) -> usize {
-        self.layers[0].inputs()
+    /// A streaming network of named layers, one after the other, for `inputs` features; the last is the output.
+    pub fn chain(name: &str, inputs: usize, layers: Vec<(String, Layer)>) -> Self {
+        let node = |(k, (name, layer)): (usize, (String, Layer))| {
+            let from = k.checked_sub(1).map_or(Source::Input, Source::Node);
+            Node { name, layer, from: vec![from], backward: false, last: false }
+        };
+        let nodes: Vec<Node> = layers.into_iter().enumerate().map(node).collect();
+        Self {
+            name: name.to_owned(),
+            heads: vec![Head { node: nodes.len().saturating_sub(1), labels: Vec::new() }],
+            nodes,
+            input: InputMap::identity(inputs),
+            window: None,
+            mask: None,
+        }
     }
 
-    /// Number of outputs.
+    /// Number of input features.
+    pub fn inputs(&self) -> usize {
+        self.input.scale.len()
+    }
+
+    /// Number of values of a source.
+    pub fn width(&self, source: Source) -> usize {
+        match source {
+            Source::Input => self.inputs(),
+            Source::Node(k) => self.nodes[k].layer.outputs(self.input_width(k)),
+        }
+    }
+
+    /// Number of values that node `k` takes: those of all its sources.
+    pub fn input_width(&self, k: usize) -> usize {
+        self.nodes[k].from.iter().map(|&s| self.width(s)).sum()
+    }
+
+    /// Number of values of the first output.
     pub fn outputs(&self) -> usize {
-        self.layers[self.layers.len() - 1].outputs()
+        self.width(Source::Node(self.heads[0].node))
+    }
+
+    /// The first output's names.
+    pub fn labels(&self) -> &[String] {
+        &self.heads[0].labels
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(a: &Arguments) -> Done {
     let network = import::load(&a.model, a.map.map.as_deref()).map_err(|e| e.to_string())?;
-    let data = files::sequences(&a.calibrate, network.inputs(), network.layers[0].name())?;
+    let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
     let weights = match a.weights {
         Format::W8 => Weights::W8,
         Format::W16 => Weights::W16,

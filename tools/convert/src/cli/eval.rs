@@ -32,7 +32,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     let blob = files::Blob::read(&a.blob)?;
     let model = blob.model()?;
     let network = import::load(&a.reference, a.map.map.as_deref()).map_err(|e| e.to_string())?;
-    let data = files::sequences(&a.data, network.inputs(), network.layers[0].name())?;
+    let data = files::sequences(&a.data, network.inputs(), &network.nodes[0].name)?;
     let score = match a.per {
         Per::Sequence => Score::Sequence,
         Per::Step => Score::Step,

@@ -9,7 +9,7 @@ use cellstate_reference::Network;
 
 /// Lays out a quantized network as a blob.
 pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u8> {
-    let (labels, features) = (network.labels.join("\n"), network.input.names.join("\n"));
+    let (labels, features) = (network.labels().join("\n"), network.input.names.join("\n"));
     let header = Header {
         name: &network.name,
         provenance,

@@ -3,9 +3,9 @@
 //! Weights stand under `layers/CLASS[_N]/...` where N counts the layers of a class in the order of the configuration; the
 //! user's names are not used there. Kernels are (inputs, outputs), gate by gate in the order i, f, c, o.
 
-use super::{ACTIVATIONS, activation};
+use super::{ACTIVATIONS, activation, chain};
 use crate::error::{Archive, Error, Result};
-use cellstate_reference::{Activation, Dense, Layer, Lstm, Matrix};
+use cellstate_reference::{Activation, Dense, Layer, Lstm, Matrix, Network};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -43,7 +43,7 @@ impl Entry {
     }
 }
 
-pub(super) fn load(path: &Path) -> Result<(String, Vec<Layer>)> {
+pub(super) fn load(path: &Path) -> Result<Network> {
     let mut archive = Archive::open(path)?;
     let config: Config = serde_json::from_slice(&archive.unpack("config.json")?)
         .map_err(|e| Error::new(path, e, "save the model again with Keras 3").at("config.json"))?;
@@ -70,7 +70,7 @@ pub(super) fn load(path: &Path) -> Result<(String, Vec<Layer>)> {
         let remedy = format!("save a model whose one output is its last layer, {}", last.name());
         return Err(Error::new(path, cause, remedy));
     }
-    Ok((config.config.name, importer.layers))
+    Ok(chain(&config.config.name, importer.layers))
 }
 
 struct Importer<'a> {
@@ -78,7 +78,7 @@ struct Importer<'a> {
     weights: hdf5_pure::File,
     /// How many layers of each class came before.
     counts: HashMap<String, usize>,
-    layers: Vec<Layer>,
+    layers: Vec<(String, Layer)>,
     /// Whether the values still form a sequence: no LSTM has returned only its last state.
     open: bool,
 }
@@ -145,7 +145,8 @@ impl Importer<'_> {
             self.expect(entry, &b, (4 * units, 1))?;
             b.data
         };
-        self.layers.push(Layer::Lstm(Lstm::from_gate_major(entry.name(), GATES, &transpose(&w), &transpose(&u), &b)));
+        let lstm = Lstm::from_gate_major(GATES, &w.transpose(), &u.transpose(), &b);
+        self.layers.push((entry.name().to_owned(), Layer::Lstm(lstm)));
         Ok(())
     }
 
@@ -163,14 +164,14 @@ impl Importer<'_> {
             b.data
         };
         let activation = self.named(entry)?;
-        self.layers.push(Layer::Dense(Dense { name: entry.name().to_owned(), w: transpose(&w), b, activation }));
+        self.layers.push((entry.name().to_owned(), Layer::Dense(Dense { w: w.transpose(), b, activation })));
         Ok(())
     }
 
     /// An activation of its own, folded into the linear dense layer before it.
     fn activation(&mut self, entry: &Entry) -> Result<()> {
         let own = self.named(entry)?;
-        if let Some(Layer::Dense(d)) = self.layers.last_mut()
+        if let Some((_, Layer::Dense(d))) = self.layers.last_mut()
             && d.activation == Activation::Linear
         {
             d.activation = own;
@@ -262,8 +263,4 @@ fn names<'v>(outputs: &'v Value, out: &mut Vec<&'v str>) {
         Value::String(name) => out.push(name),
         _ => {}
     }
-}
-
-fn transpose(m: &Matrix) -> Matrix {
-    Matrix::from_fn(m.cols, m.rows, |r, c| m.row(c)[r])
 }

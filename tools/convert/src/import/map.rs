@@ -85,7 +85,7 @@ impl Map {
         if names.clone().any(|n| n.is_empty() || n.contains(['\n', '\r'])) {
             return Err(Error::new(&self.path, "a name is empty or has a line break", "give each a name of one line"));
         }
-        network.labels = self.file.labels;
+        network.heads[0].labels = self.file.labels;
         if let Some(name) = self.file.name {
             network.name = name;
         }

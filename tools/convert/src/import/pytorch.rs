@@ -4,7 +4,7 @@
 
 use super::map::Map;
 use crate::error::{Error, Result};
-use cellstate_reference::{Activation, Dense, Layer, Lstm, Matrix};
+use cellstate_reference::{Activation, Dense, Layer, Lstm, Matrix, Network};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ struct Tensors<'a> {
     all: SafeTensors<'a>,
 }
 
-pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<(String, Vec<Layer>)> {
+pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
     let bytes = crate::error::read(path)?;
     let all = SafeTensors::deserialize(&bytes).map_err(|e| {
         Error::new(path, format!("not a whole .safetensors file ({e})"), "save it again with safetensors")
@@ -57,7 +57,7 @@ pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<(String, Vec<Layer>
         }
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((stem, layers))
+    Ok(super::chain(&stem, layers))
 }
 
 fn join(module: &str, name: &str) -> String {
@@ -127,7 +127,7 @@ impl Tensors<'_> {
     }
 
     /// All stacked layers of one `torch.nn.LSTM`.
-    fn lstm(&self, module: &str, layers: &mut Vec<Layer>) -> Result<()> {
+    fn lstm(&self, module: &str, layers: &mut Vec<(String, Layer)>) -> Result<()> {
         let names: BTreeSet<String> = self.all.names().into_iter().map(str::to_owned).collect();
         for name in names.iter().filter(|n| n.rsplit_once('.').map_or("", |(m, _)| m) == module) {
             let short = name.rsplit('.').next().unwrap_or_default();
@@ -156,14 +156,14 @@ impl Tensors<'_> {
                 }
             }
             let name = if k == 0 { module.to_owned() } else { format!("{module}_l{k}") };
-            layers.push(Layer::Lstm(Lstm::from_gate_major(&name, GATES, &w, &u, &b)));
+            layers.push((name, Layer::Lstm(Lstm::from_gate_major(GATES, &w, &u, &b))));
             let kinds = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"];
             known.extend(kinds.map(|kind| format!("{kind}_l{k}")));
         }
         self.only(module, &known)
     }
 
-    fn linear(&self, module: &str, activation: Activation) -> Result<Layer> {
+    fn linear(&self, module: &str, activation: Activation) -> Result<(String, Layer)> {
         self.only(module, &["weight".to_owned(), "bias".to_owned()])?;
         let w = self.tensor(module, "weight", 2)?;
         let mut b = vec![0.0; w.rows];
@@ -172,6 +172,6 @@ impl Tensors<'_> {
             self.expect(module, &bias, w.rows, 1)?;
             b = bias.data;
         }
-        Ok(Layer::Dense(Dense { name: module.to_owned(), w, b, activation }))
+        Ok((module.to_owned(), Layer::Dense(Dense { w, b, activation })))
     }
 }

@@ -1,6 +1,6 @@
 //! Means and ranges of the float network on representative data.
 
-use cellstate_reference::{Evaluator, Network};
+use cellstate_reference::{Evaluator, Network, Source};
 
 /// Mean and extremes of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,8 +70,9 @@ pub struct Calibration<'a> {
 impl<'a> Calibration<'a> {
     /// Begins with nothing seen.
     pub fn new(network: &'a Network) -> Self {
-        let layers = network.layers.iter();
-        let layers = layers.map(|l| LayerRanges { outputs: vec![Range::default(); l.outputs()], ..Default::default() });
+        let width = |k| network.width(Source::Node(k));
+        let layers = (0..network.nodes.len())
+            .map(|k| LayerRanges { outputs: vec![Range::default(); width(k)], ..Default::default() });
         Self {
             evaluator: Evaluator::new(network),
             inputs: vec![Range::default(); network.inputs()],
@@ -89,10 +90,12 @@ impl<'a> Calibration<'a> {
     pub fn observe(&mut self, x: &[f64]) {
         self.inputs.iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
         self.evaluator.step(x);
-        for (seen, trace) in self.layers.iter_mut().zip(self.evaluator.layers()) {
-            seen.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
-            trace.z.iter().for_each(|&v| seen.pre.observe(v));
-            trace.cell.iter().for_each(|&v| seen.cell.observe(v));
+        for (k, seen) in self.layers.iter_mut().enumerate() {
+            for trace in self.evaluator.traces(k) {
+                seen.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
+                trace.z.iter().for_each(|&v| seen.pre.observe(v));
+                trace.cell.iter().for_each(|&v| seen.cell.observe(v));
+            }
         }
         self.steps += 1;
     }

@@ -60,14 +60,15 @@ pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) 
     // What one unit of Q0.15 in full, 32768 counts, is worth to the first layer, around which centre.
     let mut side_of_input = input::side(&features, &calibration.inputs);
     let mut layers = Vec::new();
-    let last = network.layers.len() - 1;
-    for (k, (layer, seen)) in network.layers.iter().zip(&calibration.layers).enumerate() {
-        let (quantized, output) = match layer {
+    let last = network.nodes.len() - 1;
+    for (k, (node, seen)) in network.nodes.iter().zip(&calibration.layers).enumerate() {
+        let (quantized, output) = match &node.layer {
             reference::Layer::Lstm(l) => lstm(l, &side_of_input, &seen.outputs, &seen.cell, weights),
             reference::Layer::Dense(d) => dense(d, &side_of_input, &seen.outputs, &seen.pre, weights, k == last),
+            _ => None,
         }
         .ok_or_else(|| Unquantizable {
-            layer: layer.name().to_owned(),
+            layer: node.name.clone(),
             cause: "a row's weights times the range of its inputs exceed 32 bits".to_owned(),
         })?;
         layers.push(quantized);
@@ -133,6 +134,7 @@ fn activation(a: reference::Activation) -> Activation {
         reference::Activation::Sigmoid => Activation::Sigmoid,
         reference::Activation::Tanh => Activation::Tanh,
         reference::Activation::Softmax => Activation::Softmax,
+        reference::Activation::HardSigmoid { .. } => Activation::Sigmoid,
     }
 }
 

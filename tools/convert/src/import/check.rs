@@ -1,0 +1,135 @@
+//! What every network must be, whichever file it came from: shapes that fit, finite values, an order that can be run.
+
+use crate::error::{Error, Result};
+use cellstate::model::header::MAX_LAYERS;
+use cellstate_reference::{Activation, Dense, Gru, Initial, Layer, Lstm, Matrix, Network, Rnn, Source};
+use std::path::Path;
+
+/// The widest vector, and the longest table.
+const MOST: usize = u16::MAX as usize;
+
+/// What is wrong with a layer: the cause and the remedy.
+type Fault = (String, &'static str);
+
+pub(super) fn check(model: &Path, network: &Network) -> Result<()> {
+    let count = network.nodes.len();
+    if count == 0 || count > MAX_LAYERS {
+        let cause = format!("it has {count} layers with weights");
+        return Err(Error::new(model, cause, format_args!("give a model with 1 to {MAX_LAYERS} layers")));
+    }
+    let inputs = network.inputs();
+    if inputs == 0 || inputs > MOST {
+        let cause = format!("it takes {inputs} features");
+        return Err(Error::new(model, cause, "give a model with 1 to 65535 features"));
+    }
+    let mut sequences = vec![true; count];
+    for (k, node) in network.nodes.iter().enumerate() {
+        let fault = node_fault(network, k, &mut sequences).or_else(|| layer_fault(&node.layer));
+        if let Some((cause, remedy)) = fault {
+            return Err(Error::new(model, cause, remedy).in_layer(&node.name));
+        }
+    }
+    if network.window.is_none()
+        && let Some(node) = network.nodes.iter().find(|n| n.backward)
+    {
+        let cause =
+            "it walks backwards, for which all steps must be there, and the model does not say how many they are";
+        return Err(Error::new(model, cause, "give --window with the number of steps").in_layer(&node.name));
+    }
+    if network.window.is_some_and(|steps| steps == 0 || steps > MOST) {
+        return Err(Error::new(model, "the window is empty or too long", "give --window from 1 to 65535"));
+    }
+    if network.heads.is_empty() || network.heads.iter().any(|h| h.node >= count) {
+        return Err(Error::new(model, "it has no output", "save a model with outputs"));
+    }
+    Ok(())
+}
+
+/// How a node is joined to the others. `sequences` tells of each earlier node whether it yields every step.
+fn node_fault(network: &Network, k: usize, sequences: &mut [bool]) -> Option<Fault> {
+    let node = &network.nodes[k];
+    let late = |s: &Source| matches!(s, Source::Node(n) if *n >= k);
+    if node.from.is_empty() || node.from.iter().any(late) {
+        return Some(("its inputs are not layers before it".to_owned(), "save a model without cycles"));
+    }
+    let every = |s: &Source| match s {
+        Source::Input => true,
+        Source::Node(n) => sequences[*n],
+    };
+    let steps: Vec<bool> = node.from.iter().map(every).collect();
+    if steps.iter().any(|&s| s != steps[0]) {
+        let cause = "one of its inputs is a sequence and another only a last step".to_owned();
+        return Some((cause, "join sequences with sequences"));
+    }
+    if node.layer.is_recurrent() && !steps[0] {
+        let cause = "it is fed by a layer that returns only its last state".to_owned();
+        return Some((cause, "give that one return_sequences=True"));
+    }
+    sequences[k] = steps[0] && !node.last;
+    let width: usize = network.input_width(k);
+    if let Some(needed) = node.layer.inputs()
+        && needed != width
+    {
+        let cause = format!("it takes {needed} values and the layer before it yields {width}");
+        return Some((cause, "put the layers in the order in which the model runs them"));
+    }
+    let sizes = [width, node.layer.outputs(width)];
+    if sizes.iter().any(|&n| n == 0 || n > MOST) {
+        return Some((format!("its shape is {sizes:?}"), "give widths from 1 to 65535"));
+    }
+    if node.backward && !node.layer.is_recurrent() {
+        return Some(("it walks backwards and has no state".to_owned(), "leave out its direction"));
+    }
+    None
+}
+
+/// A layer's own shapes and values.
+fn layer_fault(layer: &Layer) -> Option<Fault> {
+    let shaped = |m: &Matrix, rows: usize, cols: usize| (m.rows, m.cols, m.data.len()) == (rows, cols, rows * cols);
+    let started = |initial: &Option<Initial>, h: usize, c: usize| {
+        initial.as_ref().is_none_or(|i| i.h.len() == h && i.c.len() == c)
+    };
+    let (fits, values): (bool, Vec<&[f64]>) = match layer {
+        Layer::Lstm(Lstm { w, u, b, peephole, projection, initial, .. }) => {
+            let (units, hidden) = (b.len() / 4, u.cols);
+            let projected =
+                projection.as_ref().map_or(hidden == units, |p| shaped(p, hidden, units) && hidden <= units);
+            let peeps = peephole.as_ref().is_none_or(|p| p.len() == units);
+            let fits = shaped(w, 4 * units, w.cols) && shaped(u, 4 * units, hidden) && projected && peeps;
+            let mut values = vec![&w.data[..], &u.data, b];
+            values.extend(projection.iter().map(|p| &p.data[..]));
+            values.extend(peephole.iter().map(|p| p.as_flattened()));
+            (fits && started(initial, hidden, units), values)
+        }
+        Layer::Gru(Gru { w, u, b, reset_after, initial, .. }) => {
+            let units = b.len() / 3;
+            let fits = shaped(w, 3 * units, w.cols) && shaped(u, 3 * units, units) && started(initial, units, 0);
+            let mut values = vec![&w.data[..], &u.data, b];
+            values.extend(reset_after.as_deref());
+            (fits && reset_after.as_ref().is_none_or(|b| b.len() == units), values)
+        }
+        Layer::Rnn(Rnn { w, u, b, activation, initial }) => {
+            let units = b.len();
+            let fits = shaped(w, units, w.cols) && shaped(u, units, units) && *activation != Activation::Softmax;
+            (fits && started(initial, units, 0), vec![&w.data, &u.data, b])
+        }
+        Layer::Dense(Dense { w, b, .. }) => (shaped(w, b.len(), w.cols), vec![&w.data, b]),
+        Layer::Embedding(table) => (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data]),
+        Layer::LayerNorm { scale, offset, epsilon } => {
+            (scale.len() == offset.len() && *epsilon >= 0.0, vec![scale, offset])
+        }
+        Layer::Affine { scale, offset } => (scale.len() == offset.len(), vec![scale, offset]),
+        Layer::Window { taps, dilation, stride, .. } => {
+            let reach = taps.checked_sub(1).and_then(|t| t.checked_mul(*dilation)).is_some_and(|r| r < MOST);
+            (reach && *dilation > 0 && *stride > 0 && *stride <= MOST, Vec::new())
+        }
+    };
+    if !fits {
+        return Some(("its parts have shapes that do not fit together".to_owned(), "save the model again"));
+    }
+    let initial = layer.initial().into_iter().flat_map(|i| [&i.h[..], &i.c]);
+    if values.into_iter().chain(initial).flatten().any(|v| !v.is_finite()) {
+        return Some(("a weight is NaN or infinite".to_owned(), "train again: the training diverged"));
+    }
+    None
+}
