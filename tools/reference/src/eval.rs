@@ -38,16 +38,15 @@ impl<'a> Evaluator<'a> {
     /// If the sample is shorter than the network's input.
     pub fn step(&mut self, x: &[f64]) -> (&[f64], bool) {
         self.traces.iter_mut().for_each(Vec::clear);
-        let masked = self.network.mask.is_some_and(|mask| x.iter().all(|&v| v == mask));
+        let masked = |x: &[f64]| self.network.mask.is_some_and(|mask| x.iter().all(|v| v.total_cmp(&mask).is_eq()));
         if let Some(steps) = self.network.window {
             self.samples.push(x.to_vec());
             if self.samples.len() == steps {
                 let samples = std::mem::take(&mut self.samples);
-                let kept = |x: &Vec<f64>| self.network.mask.is_none_or(|mask| x.iter().any(|&v| v != mask));
                 self.memories = fresh(self.network);
-                self.run(&samples.into_iter().filter(kept).collect::<Vec<_>>());
+                self.run(&samples.into_iter().filter(|x| !masked(x)).collect::<Vec<_>>());
             }
-        } else if !masked {
+        } else if !masked(x) {
             self.run(&[x.to_vec()]);
         }
         (&self.outputs[0], self.traces[self.network.heads[0].node].last().is_some())
