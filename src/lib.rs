@@ -11,7 +11,7 @@
 //! static BLOB: &Aligned<[u8]> = &Aligned(*include_bytes!("../tests/models/watch/watch.cell"));
 //!
 //! let model = Model::parse(&BLOB.0)?; // every length, shape, scale and accumulator bound is checked here, once
-//! let mut state = State::<304>::new(); // `watch.rs` beside the blob has the number
+//! let mut state = State::<316>::new(); // `watch.rs` beside the blob has the number
 //! let mut session = Session::new(&model, &mut state)?;
 //! let output = session.step_i16(&[-4438, -76, -112, 386, -1505, -2336])?; // one sample of raw sensor counts
 //! println!("{:?}", model.label(output.argmax()));

@@ -2,7 +2,8 @@
 
 use cellstate::kernel::layout::pack;
 use cellstate::layer::input::Feature;
-use cellstate::model::header::{Activation, Header, Layer, PREFIX_BYTES, Weights};
+use cellstate::model::header::{Activation, Header, Node, PREFIX_BYTES, Weights};
+use cellstate::model::layer::Layer;
 use cellstate::model::{checksum, prefix};
 use cellstate::{LoadError, Model, Session, State};
 
@@ -80,15 +81,17 @@ fn refused(header: &Header, words: &[i32]) -> Option<LoadError> {
     Model::parse(bytes(&aligned(&blob), blob.len())).err()
 }
 
+/// Layers one after the other; the last is the output.
 fn header(layers: &[Layer]) -> Header<'static> {
-    let layers = layers.iter().copied().collect();
-    Header { name: "", provenance: "", labels: "", features: "", inputs: 1, layers }
+    let nodes = layers.iter().enumerate().map(|(k, &layer)| Node::streaming(k as u8, layer)).collect();
+    let heads = layers.len().checked_sub(1).map(|k| k as u8).into_iter().collect();
+    Header { name: "", provenance: "", labels: "", features: "", inputs: 1, window: 0, mask: false, heads, nodes }
 }
 
 const FEATURE: Feature = Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 };
 const DENSE: Layer =
     Layer::Dense { outputs: 1, weights: Weights::W8, activation: Activation::Linear, z_shift: 0, scale: 1.0 };
-const LSTM: Layer = Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 0 };
+const LSTM: Layer = Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 0, initial: false };
 
 /// The input map of one feature, then `records` words.
 fn words(feature: Feature, records: &[i32]) -> Vec<i32> {
@@ -103,10 +106,10 @@ fn forged_blobs_are_refused_with_the_right_error() {
 
     assert_eq!(refused(&header(&[]), &zeros), Some(LoadError::Empty));
     assert_eq!(refused(&Header { inputs: 0, ..header(&[DENSE]) }, &zeros), Some(LoadError::Empty));
-    let none = Layer::Lstm { units: 0, weights: Weights::W8, cell_frac: 24, z_shift: 0 };
+    let none = Layer::Lstm { units: 0, weights: Weights::W8, cell_frac: 24, z_shift: 0, initial: false };
     assert_eq!(refused(&header(&[none]), &zeros), Some(LoadError::Empty));
     assert_eq!(refused(&header(&[DENSE]), &zeros[1..]), Some(LoadError::Length { needed: 17, found: 16 }));
-    let huge = Layer::Lstm { units: u16::MAX, weights: Weights::W16, cell_frac: 24, z_shift: 0 };
+    let huge = Layer::Lstm { units: u16::MAX, weights: Weights::W16, cell_frac: 24, z_shift: 0, initial: false };
     assert!(refused(&header(&[huge, huge]), &zeros).is_some());
     assert_eq!(refused(&Header { labels: "a\nb", ..header(&[DENSE]) }, &zeros), Some(LoadError::Names));
     assert_eq!(refused(&Header { features: "a\nb", ..header(&[DENSE]) }, &zeros), Some(LoadError::Names));
@@ -126,9 +129,9 @@ fn forged_blobs_are_refused_with_the_right_error() {
     let dense =
         |activation, z_shift, scale| Layer::Dense { outputs: 1, weights: Weights::W8, activation, z_shift, scale };
     for layer in [
-        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 16, z_shift: 0 },
-        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 31, z_shift: 0 },
-        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 16 },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 17, z_shift: 0, initial: false },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 31, z_shift: 0, initial: false },
+        Layer::Lstm { units: 1, weights: Weights::W8, cell_frac: 24, z_shift: 16, initial: false },
         dense(Activation::Linear, 1, 1.0),
         dense(Activation::Tanh, 16, 1.0),
         dense(Activation::Linear, 0, 0.0),
@@ -183,7 +186,7 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 2 }));
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 3 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
     assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));

@@ -16,7 +16,7 @@ fn probabilities_are_within_a_tenth_of_a_percent() {
         let mut got = [0.0; 10];
         assert_eq!(output.probabilities(&mut got), 10);
         let logits: Vec<f64> = output.iter().map(|v| f64::from(v) * f64::from(output.scale())).collect();
-        let expected = cellstate_reference::eval::softmax(&logits);
+        let expected = cellstate_reference::cell::softmax(&logits);
         for (a, b) in got.iter().zip(&expected) {
             worst = worst.max((f64::from(*a) - b).abs());
         }

@@ -13,10 +13,12 @@
 
 use crate::kernel::{self, Four, ROWS, Vector, mul_high};
 use crate::model::header::Weights;
-use crate::numeric::activation::{sigmoid_raw, tanh_raw};
+use crate::numeric::activation::{gate_raw, sigmoid_raw, tanh_raw};
 
-/// The smallest and largest number of fractional bits of a cell state: magnitudes up to `2^14` and down to 2.
-pub const CELL_FRAC: core::ops::RangeInclusive<u8> = 17..=30;
+/// The smallest and largest number of fractional bits of a cell state: magnitudes up to `2^13` and down to 2.
+///
+/// With 17 the rounding of a saturated cell state to Q16.16 would need a 33rd bit.
+pub const CELL_FRAC: core::ops::RangeInclusive<u8> = 18..=30;
 
 /// One LSTM layer of a checked model.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,7 @@ impl Lstm<'_> {
 
 /// The cell update of a layer: what is the same for all its units.
 #[derive(Clone, Copy)]
-struct Update {
+pub(super) struct Update {
     z_shift: u32,
     /// The shift from Q0.30 to the cell state's format, and half of its last bit.
     write_shift: u32,
@@ -52,7 +54,7 @@ struct Update {
 
 impl Update {
     #[inline(always)]
-    fn new(cell_frac: u8, z_shift: u8) -> Self {
+    pub(super) fn new(cell_frac: u8, z_shift: u8) -> Self {
         let frac = u32::from(cell_frac);
         let write_shift = 30u32.wrapping_sub(frac) & 31;
         let read_shift = frac.wrapping_sub(17) & 31;
@@ -67,11 +69,42 @@ impl Update {
         let [zi, zf, zg, zo] = z;
         let (i, f) = (sigmoid_raw(zi << self.z_shift), sigmoid_raw(zf << self.z_shift));
         let (g, o) = (tanh_raw(zg << self.z_shift), sigmoid_raw(zo << self.z_shift));
+        let c = self.cell(c, i, f, g);
+        (c, self.hidden(c, o))
+    }
+
+    /// The same with hard sigmoids or peepholes, whose products are shifted right by `shift`.
+    #[inline(always)]
+    pub(super) fn step_variant(
+        self,
+        c: i32,
+        z: [i32; ROWS],
+        hard: bool,
+        [pi, pf, po]: [i32; 3],
+        shift: u32,
+    ) -> (i32, i16) {
+        let [zi, zf, zg, zo] = z.map(|z| z << self.z_shift);
+        // shift_right(c p, shift), and shift is at least 1.
+        let look = |z: i32, c: i32, p: i32| {
+            let product = ((i64::from(c) * i64::from(p) >> (shift - 1)) + 1) >> 1;
+            (i64::from(z) + product).clamp(i32::MIN.into(), i32::MAX.into()) as i32
+        };
+        let (i, f) = (gate_raw(hard, look(zi, c, pi)), gate_raw(hard, look(zf, c, pf)));
+        let c = self.cell(c, i, f, tanh_raw(zg));
+        (c, self.hidden(c, gate_raw(hard, look(zo, c, po))))
+    }
+
+    #[inline(always)]
+    fn cell(self, c: i32, i: i32, f: i32, g: i32) -> i32 {
         let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
         let written = (i * g + self.write_half) >> self.write_shift; // i g is Q0.30, below 2^30
-        let c = written.saturating_add(kept);
+        written.saturating_add(kept)
+    }
+
+    #[inline(always)]
+    fn hidden(self, c: i32, o: i32) -> i16 {
         // shift_right(c, cell_frac - 16), which is at least 1: the half is added one bit above.
         let t = tanh_raw(((c >> self.read_shift) + 1) >> 1);
-        (c, ((o * t + (1 << 14)) >> 15) as i16)
+        ((o * t + (1 << 14)) >> 15) as i16
     }
 }

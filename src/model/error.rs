@@ -51,7 +51,17 @@ pub enum LoadError {
         /// The layer.
         layer: u8,
     },
-    /// Softmax may only stand in the last layer.
+    /// A layer's sources must stand before it, and its width and steps follow from theirs.
+    Graph {
+        /// The layer.
+        layer: u8,
+    },
+    /// This build of the crate must have the layer: enable its feature.
+    Unsupported {
+        /// The layer.
+        layer: u8,
+    },
+    /// Softmax may only stand in an output that no layer takes.
     Softmax {
         /// The layer.
         layer: u8,
@@ -60,8 +70,8 @@ pub enum LoadError {
     Accumulator {
         /// The layer.
         layer: u8,
-        /// The record: an LSTM's unit, or four outputs of a dense layer.
-        record: u16,
+        /// The record, counted through all of the layer's kinds: an LSTM's unit, or four units of another layer.
+        record: u32,
     },
     /// There must be as many labels or feature names as values, or none.
     Names,
@@ -91,8 +101,14 @@ impl core::fmt::Display for LoadError {
             LoadError::Scale { layer } => {
                 write!(f, "a scale or shift of layer {layer} is out of range")
             }
+            LoadError::Graph { layer } => {
+                write!(f, "layer {layer} does not follow from the layers before it")
+            }
+            LoadError::Unsupported { layer } => {
+                write!(f, "layer {layer} is of a kind that this program was built without")
+            }
             LoadError::Softmax { layer } => {
-                write!(f, "layer {layer} is a softmax and not the last layer")
+                write!(f, "layer {layer} is a softmax and not an output")
             }
             LoadError::Accumulator { layer, record } => {
                 write!(f, "record {record} of layer {layer} could overflow its accumulator")

@@ -2,17 +2,20 @@
 //!
 //! `docs/blob.md` gives the bytes. A change of any field here is a new [`FORMAT_VERSION`].
 
+use super::layer::Layer;
 use crate::kernel::{COLUMNS, ROWS};
 use serde::{Deserialize, Serialize};
 
 /// The first four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"CELL";
 /// The version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 /// Bytes before the header: magic, version, two zero bytes, total length, header length, CRC-32.
 pub const PREFIX_BYTES: usize = 20;
 /// The most layers that a model may have.
 pub const MAX_LAYERS: usize = 16;
+/// The most outputs that a model may have.
+pub const MAX_HEADS: usize = 4;
 /// Words that each input feature takes in the words section: see [`crate::layer::input::Feature`].
 pub const FEATURE_WORDS: usize = 5;
 
@@ -63,7 +66,7 @@ impl Weights {
     }
 }
 
-/// What a dense layer does with its pre-activation.
+/// What a dense or simple recurrent layer does with its pre-activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Activation {
@@ -77,93 +80,14 @@ pub enum Activation {
     Tanh,
     /// Logits on the device, whose order softmax keeps; [`crate::Output::probabilities`] gives the probabilities.
     Softmax,
+    /// `z + 1/2`, limited to 0..=1; the output is Q0.15. The slope is in the weights.
+    HardSigmoid,
 }
 
-/// One layer's shape and formats; its numbers stand in the words section, in the order of the layers.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Layer {
-    /// A long short-term memory layer: see [`crate::layer::lstm`].
-    Lstm {
-        /// Hidden units, `H`.
-        units: u16,
-        /// Format of both weight matrices.
-        weights: Weights,
-        /// Fractional bits of the cell state.
-        cell_frac: u8,
-        /// Left shift of the summed pre-activation to Q16.16.
-        z_shift: u8,
-    },
-    /// A fully connected layer: see [`crate::layer::dense`].
-    Dense {
-        /// Number of outputs.
-        outputs: u16,
-        /// Format of the weight matrix.
-        weights: Weights,
-        /// What follows the matrix.
-        activation: Activation,
-        /// Left shift of the pre-activation to Q16.16, for sigmoid and tanh; 0 otherwise.
-        z_shift: u8,
-        /// The real value of one unit of the integer output.
-        scale: f32,
-    },
-}
-
-impl Layer {
-    /// Number of values that the layer yields at each step.
-    pub const fn width(&self) -> usize {
-        match self {
-            Layer::Lstm { units, .. } => *units as usize,
-            Layer::Dense { outputs, .. } => *outputs as usize,
-        }
-    }
-
-    /// The real value of one unit of the layer's integer output.
-    pub const fn scale(&self) -> f32 {
-        match self {
-            Layer::Lstm { .. } => Q15_SCALE,
-            Layer::Dense { scale, .. } => *scale,
-        }
-    }
-
-    /// Format of the layer's weights.
-    pub const fn weights(&self) -> Weights {
-        match self {
-            Layer::Lstm { weights, .. } | Layer::Dense { weights, .. } => *weights,
-        }
-    }
-
-    /// Words of one record: the parameters of four rows, then their weights. `inputs` is the width of the layer's input.
-    ///
-    /// An LSTM record is one unit: four biases, four multipliers of `W`, four of `U`, the blocks of `W`, those of `U`,
-    /// with the rows in the order of [`Gate`]. A dense record is four outputs: four biases, four multipliers, blocks.
-    pub const fn record_words(&self, inputs: usize) -> usize {
-        let block = self.weights().block_words();
-        match self {
-            Layer::Lstm { units, .. } => {
-                3 * ROWS + (inputs.div_ceil(COLUMNS) + (*units as usize).div_ceil(COLUMNS)) * block
-            }
-            Layer::Dense { .. } => 2 * ROWS + inputs.div_ceil(COLUMNS) * block,
-        }
-    }
-
-    /// Number of records.
-    pub const fn records(&self) -> usize {
-        match self {
-            Layer::Lstm { units, .. } => *units as usize,
-            Layer::Dense { outputs, .. } => (*outputs as usize).div_ceil(ROWS),
-        }
-    }
-
-    /// Words of the layer's state: an LSTM's cell and two hidden buffers, a dense layer's outputs.
-    ///
-    /// The last layer of a model keeps its dense outputs in 32 bits, the others in 16.
-    pub const fn state_words(&self, last: bool) -> usize {
-        match self {
-            Layer::Lstm { units, .. } => *units as usize + 2 * packed_words(*units as usize),
-            Layer::Dense { outputs, .. } if last => padded(*outputs as usize),
-            Layer::Dense { outputs, .. } => packed_words(*outputs as usize),
-        }
+impl Activation {
+    /// Whether the output is Q0.15, from a pre-activation in Q16.16.
+    pub const fn is_squashing(self) -> bool {
+        matches!(self, Activation::Sigmoid | Activation::Tanh | Activation::HardSigmoid)
     }
 }
 
@@ -199,6 +123,29 @@ impl Gate {
     pub const ALL: [Gate; ROWS] = [Gate::Input, Gate::Forget, Gate::Candidate, Gate::Output];
 }
 
+/// A layer in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Node {
+    /// Whose output it takes: 0 is the sample, `k` the node `k - 1`.
+    pub from: u8,
+    /// Walks a window from its last step to its first; its output stands at the time of its input.
+    pub backward: bool,
+    /// Yields only the output of the step that it walks last.
+    pub last: bool,
+    /// The most outputs that one run yields: 1, unless the model is windowed.
+    pub steps: u16,
+    /// What it computes.
+    pub layer: Layer,
+}
+
+impl Node {
+    /// A node of a streaming model behind source `from`.
+    pub const fn streaming(from: u8, layer: Layer) -> Self {
+        Self { from, backward: false, last: false, steps: 1, layer }
+    }
+}
+
 /// The postcard header. Text is borrowed from the blob.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header<'a> {
@@ -206,33 +153,89 @@ pub struct Header<'a> {
     pub name: &'a str,
     /// What the blob was made from, and by which version of the converter.
     pub provenance: &'a str,
-    /// Names of the outputs, one a line, or empty.
+    /// Names of the outputs, head by head, one a line, or empty.
     pub labels: &'a str,
     /// Names of the input features, one a line, or empty.
     pub features: &'a str,
     /// Number of input features.
     pub inputs: u16,
-    /// The layers, first to last.
-    pub layers: heapless::Vec<Layer, MAX_LAYERS>,
+    /// Steps of a window, or 0 for a model that streams.
+    pub window: u16,
+    /// Whether samples that equal the mask are skipped.
+    pub mask: bool,
+    /// The nodes whose outputs are the model's; the first decides.
+    pub heads: heapless::Vec<u8, MAX_HEADS>,
+    /// The layers, each behind its sources.
+    pub nodes: heapless::Vec<Node, MAX_LAYERS>,
 }
 
 impl Header<'_> {
-    /// Each layer with the width of its input, first to last.
-    pub fn layers(&self) -> impl Iterator<Item = (Layer, usize)> + '_ {
-        let mut inputs = self.inputs as usize;
-        self.layers.iter().map(move |&layer| (layer, core::mem::replace(&mut inputs, layer.width())))
+    /// Number of values of a source: 0 is the sample, `k` the node `k - 1`. Zero for a source that is not there.
+    pub fn width(&self, source: u8) -> usize {
+        match source {
+            0 => self.inputs as usize,
+            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.layer.width()),
+        }
     }
 
-    /// Words of the section behind the header: the input map, then each layer's records.
-    pub fn words(&self) -> usize {
-        let records = self.layers().map(|(layer, inputs)| layer.records() * layer.record_words(inputs));
-        self.inputs as usize * FEATURE_WORDS + records.sum::<usize>()
+    /// The most steps of a source in one run.
+    pub fn steps(&self, source: u8) -> usize {
+        match source {
+            0 => self.samples(),
+            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.steps as usize),
+        }
     }
 
-    /// Words of state: the input vector, then each layer's.
+    /// Samples that the state holds.
+    pub fn samples(&self) -> usize {
+        (self.window as usize).max(1)
+    }
+
+    /// Whether node `k` keeps its outputs in 32 bits: a dense head that no node takes.
+    pub fn is_wide(&self, k: usize) -> bool {
+        let source = k as u8 + 1;
+        let taken = |n: &Node| n.from == source || matches!(n.layer, Layer::Concat { second, .. } if second == source);
+        let dense = matches!(self.nodes.get(k), Some(Node { layer: Layer::Dense { .. }, .. }));
+        dense && self.heads.contains(&(k as u8)) && !self.nodes.iter().any(taken)
+    }
+
+    /// Words of one output of node `k`.
+    pub fn slot_words(&self, k: usize) -> usize {
+        let width = self.width(k as u8 + 1);
+        if self.is_wide(k) { padded(width) } else { packed_words(width) }
+    }
+
+    /// How many outputs node `k` has room for. A recurrent layer reads its former output while it writes the next.
+    pub fn slots(&self, k: usize) -> usize {
+        let Some(node) = self.nodes.get(k) else { return 0 };
+        node.steps as usize + usize::from(node.layer.is_recurrent())
+    }
+
+    /// Words of state before the first node's: the sample, or a window's counters and samples.
+    pub fn sample_words(&self) -> usize {
+        let counters = if self.window == 0 { 0 } else { 2 };
+        counters + self.samples() * packed_words(self.inputs as usize)
+    }
+
+    /// Words of state of node `k`: a counter of its outputs, what it carries from step to step, the outputs.
+    pub fn node_words(&self, k: usize) -> usize {
+        let Some(node) = self.nodes.get(k) else { return 0 };
+        1 + node.layer.memory_words(self.width(node.from)) + self.slots(k) * self.slot_words(k)
+    }
+
+    /// The first word of state of node `k`.
+    pub fn node_start(&self, k: usize) -> usize {
+        self.sample_words() + (0..k).map(|k| self.node_words(k)).sum::<usize>()
+    }
+
+    /// Words of state.
     pub fn state_words(&self) -> usize {
-        let last = self.layers.len().saturating_sub(1);
-        let layers = self.layers.iter().enumerate().map(|(k, layer)| layer.state_words(k == last));
-        packed_words(self.inputs as usize) + layers.sum::<usize>()
+        self.node_start(self.nodes.len())
+    }
+
+    /// Words of the input map and the mask, with which the words section begins.
+    pub fn input_words(&self) -> usize {
+        let inputs = self.inputs as usize;
+        inputs * FEATURE_WORDS + if self.mask { packed_words(inputs) } else { 0 }
     }
 }

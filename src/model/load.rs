@@ -1,6 +1,7 @@
 //! The checked loader. `docs/blob.md` lists the checks in the order in which they stand here.
 
-use super::header::{Activation, FEATURE_WORDS, FORMAT_VERSION, Header, Layer, MAGIC, PREFIX_BYTES, Weights};
+use super::header::{Activation, FORMAT_VERSION, Header, MAGIC, PREFIX_BYTES, Weights, packed_words};
+use super::layer::{Layer, Section, row_words};
 use super::{LoadError, Model};
 use crate::kernel::layout::unpack;
 use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
@@ -68,8 +69,15 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if !rest.is_empty() || padding.iter().any(|&b| b != 0) {
         return Err(LoadError::Header);
     }
-    if header.inputs == 0 || header.layers.is_empty() || header.layers.iter().any(|l| l.width() == 0) {
+    if header.inputs == 0 || header.heads.is_empty() || header.nodes.is_empty() {
         return Err(LoadError::Empty);
+    }
+    if header.nodes.iter().any(|n| n.layer.width() == 0) {
+        return Err(LoadError::Empty);
+    }
+    graph(&header)?;
+    if state_count(&header) > u64::from(u32::MAX) / 8 {
+        return Err(LoadError::Header);
     }
     let needed = word_count(&header).ok_or(LoadError::Header)?;
     if needed * 4 != words.len() as u64 {
@@ -87,17 +95,47 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     Ok(model)
 }
 
-/// [`Header::words`] in 64 bits: on a 32-bit core a hostile header's product could wrap around.
+/// The words section's length in 64 bits: on a 32-bit core a hostile header's product could wrap around.
+///
+/// None also for layers that do not follow from their sources, so that every later sum is of words that are there.
 fn word_count(header: &Header) -> Option<u64> {
-    let mut sum = u64::from(header.inputs) * FEATURE_WORDS as u64;
-    for (layer, inputs) in header.layers() {
-        sum = sum.checked_add((layer.records() as u64).checked_mul(layer.record_words(inputs) as u64)?)?;
+    let mut sum = header.input_words() as u64;
+    for node in &header.nodes {
+        let inputs = header.width(node.from);
+        if let Some(weights) = node.layer.weights() {
+            for section in node.layer.sections(inputs) {
+                sum = sum.checked_add((section.records as u64).checked_mul(section.record_words(weights) as u64)?)?;
+            }
+        }
+        // At most 65,535 rows of 65,535 columns, which is no overflow in 32 bits of words.
+        sum = sum.checked_add(extra_words(&node.layer, inputs))?;
     }
     (sum < u64::from(u32::MAX) / 4).then_some(sum)
 }
 
+/// [`Layer::extra_words`] in 64 bits.
+fn extra_words(layer: &Layer, inputs: usize) -> u64 {
+    match *layer {
+        Layer::Embedding { rows, width, weights, .. } => u64::from(rows) * row_words(width.into(), weights) as u64,
+        _ => layer.extra_words(inputs) as u64,
+    }
+}
+
+/// Words of state in 64 bits.
+fn state_count(header: &Header) -> u64 {
+    let nodes = header.nodes.iter().enumerate().map(|(k, node)| {
+        let inputs = header.width(node.from);
+        let window = match node.layer {
+            Layer::Window { taps, dilation, .. } => u64::from(taps) * u64::from(dilation) * (inputs as u64 / 2 + 2),
+            _ => node.layer.memory_words(inputs) as u64,
+        };
+        2 + window + (header.slots(k) as u64) * header.slot_words(k) as u64
+    });
+    nodes.sum::<u64>() + (header.samples() as u64) * packed_words(header.inputs.into()) as u64
+}
+
 fn names(header: &Header) -> Result<(), LoadError> {
-    let outputs = header.layers.last().map_or(0, Layer::width);
+    let outputs = header.heads.iter().map(|&node| header.width(node + 1)).sum();
     for (text, count) in [(header.labels, outputs), (header.features, header.inputs as usize)] {
         let lines = text.bytes().filter(|&b| b == b'\n').count() + 1;
         if !text.is_empty() && lines != count {
@@ -107,48 +145,122 @@ fn names(header: &Header) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Whether every node stands behind its sources, and its width and steps follow from them.
+fn graph(header: &Header) -> Result<(), LoadError> {
+    for (k, node) in header.nodes.iter().enumerate() {
+        let layer = k as u8;
+        if !node.layer.is_supported() {
+            return Err(LoadError::Unsupported { layer });
+        }
+        let (inputs, steps) = (header.width(node.from), header.steps(node.from));
+        let before = |source: u8| usize::from(source) <= k;
+        let taken = |source: u8| source == 0 || !header.is_wide(source as usize - 1);
+        let width = node.layer.width();
+        let fits = match node.layer {
+            Layer::Window { taps, dilation, stride, .. } => {
+                taps > 0 && dilation > 0 && stride > 0 && width == usize::from(taps) * inputs
+            }
+            Layer::Concat { second, .. } => {
+                let steps_of_both = before(second) && taken(second) && header.steps(second) == steps;
+                steps_of_both && width == inputs + header.width(second)
+            }
+            Layer::Norm { .. } => width == inputs,
+            Layer::Embedding { rows, weights, .. } => {
+                inputs == 1 && rows > 0 && rows <= 1 << 15 && weights != Weights::W4
+            }
+            Layer::LstmVariant { units, projection, .. } => projection <= units,
+            _ => true,
+        };
+        // Backward walks are a window's, and only a layer with a state has a direction or a last step.
+        let directed = node.backward || node.last;
+        let walks = !node.backward || header.window > 0;
+        let walks = walks && (!directed || node.layer.is_recurrent());
+        let yields = if node.last { 1 } else { steps };
+        if !(fits && walks && before(node.from) && taken(node.from) && usize::from(node.steps) == yields) {
+            return Err(LoadError::Graph { layer });
+        }
+        let softmax = matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. })
+            || matches!(node.layer, Layer::Rnn { activation: Activation::Softmax, .. });
+        if softmax && !header.is_wide(k) {
+            return Err(LoadError::Softmax { layer });
+        }
+    }
+    // A value of joined inputs has no scale of its own.
+    let scaled = |&node: &u8| {
+        let layer = header.nodes.get(node as usize).map(|n| n.layer);
+        layer.is_some_and(|l| !matches!(l, Layer::Window { .. } | Layer::Concat { .. }))
+    };
+    header.heads.iter().all(scaled).then_some(()).ok_or(LoadError::Empty)
+}
+
 /// Scales and shifts of each layer, then the bounds of each row.
 fn records(model: &Model) -> Result<(), LoadError> {
-    let last = model.header.layers.len().saturating_sub(1);
     let mut words = model.records();
-    for (k, (layer, inputs)) in model.header.layers().enumerate() {
-        let index = k as u8;
-        let z_shift = match layer {
-            Layer::Lstm { cell_frac, z_shift, .. } => {
-                if !CELL_FRAC.contains(&cell_frac) {
-                    return Err(LoadError::Scale { layer: index });
+    for (k, node) in model.header.nodes.iter().enumerate() {
+        let (layer, index) = (node.layer, k as u8);
+        let inputs = model.header.width(node.from);
+        let z_shift = scales(&layer).ok_or(LoadError::Scale { layer: index })?;
+        let mut record = 0;
+        for (kind, section) in layer.sections(inputs).iter().enumerate() {
+            let Some(weights) = layer.weights() else { break };
+            // The sum of a GRU's two parts of a candidate, and what a projection yields.
+            let shift = match layer {
+                Layer::Gru { reset_after: true, .. } if kind >= 2 => z_shift + 1,
+                Layer::LstmVariant { .. } if kind == 1 => 0,
+                _ => z_shift,
+            };
+            let size = section.record_words(weights);
+            for _ in 0..section.records {
+                let mine = words.split_off(..size).unwrap_or_default();
+                if !record_fits(weights, section, mine, shift) {
+                    return Err(LoadError::Accumulator { layer: index, record });
                 }
-                z_shift
+                record += 1;
             }
-            Layer::Dense { activation, z_shift, scale, .. } => {
-                if activation == Activation::Softmax && k != last {
-                    return Err(LoadError::Softmax { layer: index });
-                }
-                let squashed = matches!(activation, Activation::Sigmoid | Activation::Tanh);
-                if !(scale.is_finite() && scale > 0.0) || (!squashed && z_shift != 0) {
-                    return Err(LoadError::Scale { layer: index });
-                }
-                z_shift
-            }
-        };
-        if z_shift > 15 {
-            return Err(LoadError::Scale { layer: index });
         }
-        let size = layer.record_words(inputs);
-        for r in 0..layer.records() {
-            let record = words.split_off(..size).ok_or(LoadError::Length { needed: 0, found: 0 })?;
-            if !record_fits(layer, inputs, record, z_shift) {
-                return Err(LoadError::Accumulator { layer: index, record: r as u16 });
-            }
+        let extra = words.split_off(..layer.extra_words(inputs)).unwrap_or_default();
+        let multipliers = match layer {
+            Layer::LstmVariant { units, peephole: Some(_), .. } => extra.get(..3 * usize::from(units)),
+            Layer::Norm { width, .. } => extra.get(..width.into()),
+            _ => None,
+        };
+        if multipliers.unwrap_or_default().iter().any(|m| m.unsigned_abs() > 32767) {
+            return Err(LoadError::Scale { layer: index });
         }
     }
     Ok(())
 }
 
+/// A layer's left shift to Q16.16, if its scales and shifts are in range.
+fn scales(layer: &Layer) -> Option<u8> {
+    let scale = layer.scale();
+    if !(scale.is_finite() && scale > 0.0) || layer.cell_frac().is_some_and(|frac| !CELL_FRAC.contains(&frac)) {
+        return None;
+    }
+    let z_shift = match *layer {
+        Layer::Lstm { z_shift, .. } | Layer::Gru { z_shift, .. } => z_shift,
+        Layer::Dense { activation, z_shift, .. } | Layer::Rnn { activation, z_shift, .. } => {
+            if !activation.is_squashing() && z_shift != 0 {
+                return None;
+            }
+            z_shift
+        }
+        Layer::LstmVariant { z_shift, peephole, .. } => {
+            if peephole.is_some_and(|frac| frac > 15) {
+                return None;
+            }
+            z_shift
+        }
+        Layer::Norm { shift, .. } => return (shift <= 31).then_some(0),
+        Layer::Embedding { .. } | Layer::Window { .. } | Layer::Concat { .. } => 0,
+    };
+    (z_shift <= 15).then_some(z_shift)
+}
+
 /// Whether no input can overflow an accumulator or a pre-activation of this record.
-fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool {
-    let products = if matches!(layer, Layer::Lstm { .. }) { 2 } else { 1 };
-    let block = layer.weights().block_words();
+fn record_fits(weights: Weights, section: &Section, record: &[i32], z_shift: u8) -> bool {
+    let block = weights.block_words();
+    let products = if section.columns[1] == 0 { 1 } else { 2 };
     let Some((bias, rest)) = record.split_first_chunk::<ROWS>() else {
         return false;
     };
@@ -158,14 +270,14 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
     let [b0, b1, b2, b3] = *bias;
     let mut z: [u64; ROWS] =
         [b0.unsigned_abs().into(), b1.unsigned_abs().into(), b2.unsigned_abs().into(), b3.unsigned_abs().into()];
-    for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip([inputs, layer.width()]) {
-        let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(4) * block) else {
+    for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip(section.columns) {
+        let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(COLUMNS) * block) else {
             return false;
         };
         blocks = others;
-        for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(layer.weights(), mine)) {
+        for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(weights, mine)) {
             // A multiplier is a scale: never negative.
-            if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > layer.weights().accumulator_limit() {
+            if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > weights.accumulator_limit() {
                 return false;
             }
             // mul_high is monotone in its first argument; one more covers the rounding of negative values.

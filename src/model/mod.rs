@@ -1,15 +1,16 @@
-//! The blob: [`header`] has its types, `load` checks it, and [`Model`] is the view that was checked.
+//! The blob: [`header`] and [`layer`] have its types, `load` checks it, and [`Model`] is the view that was checked.
 //!
 //! `docs/blob.md` gives the bytes, and everything that is checked.
 
 mod error;
 pub mod header;
+pub mod layer;
 mod load;
 
 pub use error::LoadError;
 pub use load::{checksum, prefix};
 
-use header::{FEATURE_WORDS, Header, Layer};
+use header::{FEATURE_WORDS, Header};
 
 use crate::layer::input::Feature;
 
@@ -58,9 +59,14 @@ impl<'a> Model<'a> {
         self.header.inputs as usize
     }
 
-    /// Number of outputs.
+    /// Number of values of the first output.
     pub fn outputs(&self) -> usize {
-        self.header.layers.last().map_or(0, Layer::width)
+        self.head_width(0)
+    }
+
+    /// Number of values of output `head`; 0 if there is no such output.
+    pub fn head_width(&self, head: usize) -> usize {
+        self.header.heads.get(head).map_or(0, |&node| self.header.width(node + 1))
     }
 
     /// Bytes that a [`State`](crate::State) must have for this model.
@@ -68,17 +74,23 @@ impl<'a> Model<'a> {
         self.header.state_words() * 4
     }
 
-    /// Bytes that [`Session::save`](crate::Session::save) writes: model id, cell and hidden states, CRC-32.
+    /// Bytes that [`Session::save`](crate::Session::save) writes: model id, state, CRC-32.
     pub fn saved_bytes(&self) -> usize {
-        let per_layer = |layer: &Layer| {
-            if let Layer::Lstm { units, .. } = layer { *units as usize * 6 } else { 0 }
-        };
-        8 + self.header.layers.iter().map(per_layer).sum::<usize>()
+        8 + self.state_bytes()
     }
 
-    /// The name of output `k`.
+    /// The name of value `k` of the first output.
     pub fn label(&self, k: usize) -> Option<&'a str> {
-        line(self.header.labels, k)
+        self.head_label(0, k)
+    }
+
+    /// The name of value `k` of output `head`.
+    pub fn head_label(&self, head: usize, k: usize) -> Option<&'a str> {
+        if k >= self.head_width(head) {
+            return None;
+        }
+        let before: usize = (0..head).map(|h| self.head_width(h)).sum();
+        line(self.header.labels, before + k)
     }
 
     /// The name of input feature `k`.
@@ -93,9 +105,15 @@ impl<'a> Model<'a> {
             .map_while(|k| self.words.get(k * FEATURE_WORDS..)?.first_chunk().copied().map(Feature::from_words))
     }
 
-    /// The words behind the input map: the layers' records, one layer after the other.
+    /// The mask: samples that equal it in Q0.15 are skipped.
+    pub(crate) fn mask(&self) -> Option<&'a [i16]> {
+        let words = self.words.get(self.inputs() * FEATURE_WORDS..self.header.input_words())?;
+        bytemuck::cast_slice(words).get(..self.inputs()).filter(|_| self.header.mask)
+    }
+
+    /// The words behind the input map: what each node has, one after the other.
     pub(crate) fn records(&self) -> &'a [i32] {
-        self.words.get(self.inputs() * FEATURE_WORDS..).unwrap_or_default()
+        self.words.get(self.header.input_words()..).unwrap_or_default()
     }
 }
 

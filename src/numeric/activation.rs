@@ -111,6 +111,18 @@ pub(crate) fn sigmoid_raw(z: i32) -> i32 {
     ((t as u32).wrapping_add((1 << 31) + (1 << 15)) >> 17) as i32
 }
 
+/// `z + 1/2`, limited to 0..=1, of a raw Q16.16 value; the result is Q0.15 in `0..=32767`, rounded half up.
+#[inline(always)]
+pub(crate) fn hard_sigmoid_raw(z: i32) -> i32 {
+    (z.saturating_add((1 << 15) + 1) >> 1).clamp(0, 32767)
+}
+
+/// A gate: the sigmoid or the hard one.
+#[inline(always)]
+pub(crate) fn gate_raw(hard: bool, z: i32) -> i32 {
+    if hard { hard_sigmoid_raw(z) } else { sigmoid_raw(z) }
+}
+
 /// Hyperbolic tangent of a raw Q16.16 value; the result is Q0.15 in `-32768..=32767`.
 #[inline(always)]
 pub(crate) fn tanh_raw(z: i32) -> i32 {

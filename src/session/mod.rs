@@ -37,27 +37,29 @@ impl core::fmt::Display for StepError {
 
 impl core::error::Error for StepError {}
 
-/// A model in motion: its hidden and cell states, one time step after the other.
+/// A model in motion: its states, one time step after the other.
 ///
 /// A sequence is a loop over [`step`](Self::step); there is no other way to run a model, so streaming and whole sequences
-/// agree bit for bit. The state lasts until [`reset`](Self::reset).
+/// agree bit for bit. The state lasts until [`reset`](Self::reset). A windowed model, one with a layer that walks backwards,
+/// collects a window of samples and answers at its last, each window from the initial state; whether a step brought a new
+/// output says [`Output::is_new`].
 #[derive(Debug)]
 pub struct Session<'a> {
     model: &'a Model<'a>,
     words: &'a mut [i32],
-    /// Whether the current hidden states stand in the second of each layer's two buffers.
-    flipped: bool,
+    /// Whether the latest step ran the model.
+    ran: bool,
 }
 
 impl<'a> Session<'a> {
-    /// Begins with every hidden and cell state at zero.
+    /// Begins with the model's initial state: zeros, if the network has no other.
     ///
     /// # Errors
     /// [`StateTooSmall`] says how many bytes the model needs; so do [`Model::state_bytes`] and `cellstate inspect`.
     pub fn new<const N: usize>(model: &'a Model<'a>, state: &'a mut State<N>) -> Result<Self, StateTooSmall> {
         let needed = model.state_bytes();
         let words = state.words().get_mut(..needed / 4).ok_or(StateTooSmall { needed, got: N })?;
-        let mut session = Self { model, words, flipped: false };
+        let mut session = Self { model, words, ran: false };
         session.reset();
         Ok(session)
     }
@@ -67,10 +69,11 @@ impl<'a> Session<'a> {
         self.model
     }
 
-    /// Sets every hidden and cell state to zero: the beginning of a new sequence.
+    /// Back to the initial state: the beginning of a new sequence. A window that is not full is dropped.
     pub fn reset(&mut self) {
         self.words.fill(0);
-        self.flipped = false;
+        walk::reset(self.model, self.words);
+        self.ran = false;
     }
 
     /// One time step on a sample in Q0.15, after the input map: centred and scaled as the converter chose.
@@ -110,51 +113,91 @@ impl<'a> Session<'a> {
         Ok(self.advance())
     }
 
-    /// The input vector, for a sample of `got` features.
+    /// The place of the next sample, for one of `got` features.
     #[inline]
     fn input(&mut self, got: usize) -> Result<&mut [i16], StepError> {
-        let needed = self.model.inputs();
+        let (model, needed) = (self.model, self.model.inputs());
         if got != needed {
             return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
         }
-        let input = self.words.get_mut(..packed_words(needed)).unwrap_or_default();
+        let (mut start, size) = (0, packed_words(needed));
+        if model.header().window > 0 {
+            let kept = self.words.get(1).map_or(0, |&kept| (kept as usize).min(model.header().samples() - 1));
+            start = walk::counters(model.header()) + kept * size;
+        }
+        let input = self.words.get_mut(start..).and_then(|words| words.get_mut(..size)).unwrap_or_default();
         Ok(bytemuck::cast_slice_mut(input))
     }
 
-    /// Runs the layers on the input vector.
+    /// Runs the model on the sample that was put in its place, or on the window that it completes.
     fn advance(&mut self) -> Output<'_> {
-        walk::step(self.model, self.words, self.flipped);
-        self.flipped = !self.flipped;
+        let model = self.model;
+        let masked = model.header().mask && self.is_masked();
+        if model.header().window == 0 {
+            if !masked {
+                walk::run(model, self.words, 1);
+            }
+            self.ran = !masked;
+        } else {
+            self.ran = self.collect(masked);
+        }
         self.output()
     }
 
-    /// The latest output; zeros after a reset.
-    pub fn output(&self) -> Output<'_> {
-        Output::new(self.model, self.words, self.flipped)
+    /// Counts the sample that was put in its place; runs the model if it completes the window, and says so.
+    #[cold]
+    fn collect(&mut self, masked: bool) -> bool {
+        let window = self.model.header().window;
+        let Some([seen, kept, ..]) = self.words.first_chunk_mut::<2>() else { return false };
+        *seen = seen.saturating_add(1);
+        *kept = kept.saturating_add(i32::from(!masked)).min(window.into());
+        if *seen < i32::from(window) {
+            return false;
+        }
+        let samples = *kept as usize;
+        (*seen, *kept) = (0, 0);
+        if samples > 0 {
+            walk::reset(self.model, self.words);
+            walk::run(self.model, self.words, samples);
+        }
+        samples > 0
     }
 
-    /// The hidden state of layer `layer` in Q0.15, or none if that is not an LSTM.
+    /// Whether the sample that was put in its place is the mask.
+    #[cold]
+    fn is_masked(&mut self) -> bool {
+        let model = self.model;
+        let input = self.input(model.inputs()).unwrap_or_default();
+        model.mask().is_some_and(|mask| input.iter().zip(mask).all(|(x, m)| x == m))
+    }
+
+    /// The latest value of the first output; zeros after a reset.
+    pub fn output(&self) -> Output<'_> {
+        self.head(0)
+    }
+
+    /// The latest value of output `head`; empty if there is no such output.
+    pub fn head(&self, head: usize) -> Output<'_> {
+        Output::new(self.model, self.words, head, None, self.ran)
+    }
+
+    /// Output `head` at step `t` of the latest window, of a windowed model that yields every step; empty past its end.
+    pub fn head_at(&self, head: usize, t: usize) -> Output<'_> {
+        Output::new(self.model, self.words, head, Some(t), self.ran)
+    }
+
+    /// The hidden state of layer `layer`, or none if that has none. One unit is
+    /// [`Layer::scale`](crate::model::layer::Layer::scale): Q0.15, but for simple recurrent layers without a squashing
+    /// activation and LSTMs with a projection.
     pub fn hidden(&self, layer: usize) -> Option<&[I1F15]> {
-        let (_, h) = self.lstm_states().nth(self.lstm_index(layer)?)?;
+        let (_, h) = walk::state(self.model.header(), self.words, layer)?;
         Some(bytemuck::cast_slice(h))
     }
 
-    /// The cell state of layer `layer`, or none if that is not an LSTM.
+    /// The 32-bit state of layer `layer`: an LSTM's cell state, the hidden state of a GRU; none of other layers.
     pub fn cell(&self, layer: usize) -> Option<CellState<'_>> {
-        let (c, _) = self.lstm_states().nth(self.lstm_index(layer)?)?;
-        let frac_bits = walk::cell_frac(self.model.header().layers.get(layer)?)?;
-        Some(CellState { raw: c, frac_bits })
-    }
-
-    /// How many LSTM layers stand before layer `layer`, if that is one.
-    fn lstm_index(&self, layer: usize) -> Option<usize> {
-        let (before, rest) = self.model.header().layers.split_at_checked(layer)?;
-        walk::cell_frac(rest.first()?)?;
-        Some(before.iter().filter(|l| walk::cell_frac(l).is_some()).count())
-    }
-
-    /// Cell and hidden state of each LSTM layer.
-    fn lstm_states(&self) -> impl Iterator<Item = (&[i32], &[i16])> {
-        walk::lstm_states(self.model, self.words, self.flipped)
+        let frac_bits = self.model.header().nodes.get(layer)?.layer.cell_frac()?;
+        let (raw, _) = walk::state(self.model.header(), self.words, layer)?;
+        Some(CellState { raw, frac_bits })
     }
 }

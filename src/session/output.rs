@@ -1,45 +1,54 @@
 //! What a step yields.
 
+use super::walk;
 use crate::Model;
-use crate::model::header::{Activation, Layer, Q15_SCALE, packed_words, padded};
+use crate::model::header::{Activation, Q15_SCALE};
+use crate::model::layer::Layer;
 use micromath::F32Ext;
 
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Raw<'a> {
-    /// A dense layer's outputs.
+    /// A dense layer's outputs that no layer takes.
     Wide(&'a [i32]),
-    /// An LSTM's hidden state.
+    /// A hidden state, or an output that another layer takes too.
     Narrow(&'a [i16]),
 }
 
-/// The last layer's output as integers with a scale. The real value of `get(k)` is `get(k) * scale()`.
+/// An output of the model as integers with a scale. The real value of `get(k)` is `get(k) * scale()`.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Output<'a> {
     raw: Raw<'a>,
     scale: f32,
     softmax: bool,
+    new: bool,
 }
 
 impl<'a> Output<'a> {
-    /// The last layer's buffers are the last of the state.
+    /// Output `head` at step `t` of the latest run, or its latest.
     #[inline]
-    pub(super) fn new(model: &'a Model, words: &'a [i32], flipped: bool) -> Self {
-        let last = |back: usize, len: usize| words.get(words.len().wrapping_sub(back)..).and_then(|w| w.get(..len));
-        match model.header().layers.last() {
-            Some(&Layer::Dense { outputs, scale, activation, .. }) => {
-                let raw = last(padded(outputs.into()), outputs.into()).unwrap_or_default();
-                Self { raw: Raw::Wide(raw), scale, softmax: activation == Activation::Softmax }
-            }
-            Some(&Layer::Lstm { units, .. }) => {
-                let packed = packed_words(units.into());
-                let hidden = last(if flipped { packed } else { 2 * packed }, packed).unwrap_or_default();
-                let hidden = bytemuck::cast_slice(hidden).get(..units.into()).unwrap_or_default();
-                Self { raw: Raw::Narrow(hidden), scale: Q15_SCALE, softmax: false }
-            }
-            None => Self { raw: Raw::Wide(&[]), scale: Q15_SCALE, softmax: false },
-        }
+    pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: bool) -> Self {
+        let header = model.header();
+        let none = Self { raw: Raw::Wide(&[]), scale: Q15_SCALE, softmax: false, new: false };
+        let Some(&k) = header.heads.get(head) else { return none };
+        let k = usize::from(k);
+        let (Some(node), Some(output)) = (header.nodes.get(k), walk::output(header, words, k, t)) else { return none };
+        let width = node.layer.width();
+        let raw = if header.is_wide(k) {
+            Raw::Wide(output.get(..width).unwrap_or_default())
+        } else {
+            Raw::Narrow(bytemuck::cast_slice(output).get(..width).unwrap_or_default())
+        };
+        let softmax = matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. });
+        let new = ran && walk::parts(header, words, k).is_some_and(|(yielded, ..)| yielded > 0);
+        Self { raw, scale: node.layer.scale(), softmax, new }
+    }
+
+    /// Whether the latest step made this output. A window or a convolution may wait for more samples, a masked sample is
+    /// skipped; the output is then an earlier one.
+    pub fn is_new(&self) -> bool {
+        self.new
     }
 
     /// Number of outputs.

@@ -1,9 +1,9 @@
 //! Saving and restoring the state as bytes, and its digest.
 //!
-//! The bytes, little-endian: the model's id, then for each LSTM layer `H` cell values (i32) and `H` hidden values (i16),
-//! then the CRC-32 of all that. They are the same on every core.
+//! The bytes, little-endian: the model's id, the words of the state as they stand, the CRC-32 of all that. They are the same
+//! on every core.
 
-use super::{Session, walk};
+use super::Session;
 use crate::model::checksum;
 
 /// Why a saved state was refused. The session's state is as it was before.
@@ -42,10 +42,9 @@ impl core::fmt::Display for RestoreError {
 impl core::error::Error for RestoreError {}
 
 impl Session<'_> {
-    /// CRC-32 of all cell and hidden states: equal on every core that stepped the same samples.
+    /// CRC-32 of the whole state: equal on every core that stepped the same samples.
     pub fn digest(&self) -> u32 {
-        let pieces = self.lstm_states().flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice(h)]);
-        checksum(pieces)
+        checksum([bytemuck::cast_slice(&*self.words)])
     }
 
     /// Writes the state to the front of `out`; returns the number of bytes, [`Model::saved_bytes`](crate::Model::saved_bytes).
@@ -57,16 +56,15 @@ impl Session<'_> {
         let out = out.get_mut(..needed).ok_or(RestoreError::Length { needed, got })?;
         let (body, crc) = out.split_last_chunk_mut::<4>().ok_or(RestoreError::Length { needed, got })?;
         let id = self.model.id().to_le_bytes();
-        let states =
-            self.lstm_states().flat_map(|(c, h)| [bytemuck::cast_slice(c), bytemuck::cast_slice::<i16, u8>(h)]);
-        for (slot, byte) in body.iter_mut().zip(id.iter().chain(states.flatten())) {
+        let state: &[u8] = bytemuck::cast_slice(&*self.words);
+        for (slot, byte) in body.iter_mut().zip(id.iter().chain(state)) {
             *slot = *byte;
         }
         *crc = checksum([&*body]).to_le_bytes();
         Ok(needed)
     }
 
-    /// Puts back a state that [`save`](Self::save) wrote, on this core or another. Outputs are zero until the next step.
+    /// Puts back a state that [`save`](Self::save) wrote, on this core or another, outputs included.
     ///
     /// # Errors
     /// Bytes of another length, of another model or damaged are a [`RestoreError`], and change nothing.
@@ -77,24 +75,15 @@ impl Session<'_> {
             return Err(length);
         }
         let (body, crc) = saved.split_last_chunk::<4>().ok_or(length)?;
-        let (id, mut states) = body.split_first_chunk::<4>().ok_or(length)?;
+        let (id, state) = body.split_first_chunk::<4>().ok_or(length)?;
         if checksum([body]).to_le_bytes() != *crc {
             return Err(RestoreError::Checksum);
         }
         if u32::from_le_bytes(*id) != self.model.id() {
             return Err(RestoreError::OtherModel);
         }
-        self.reset();
-        for (start, units) in walk::lstm_ranges(self.model) {
-            for range in [(start * 4, units * 4), ((start + units) * 4, units * 2)] {
-                let bytes = bytemuck::cast_slice_mut::<i32, u8>(self.words);
-                let target = bytes.get_mut(range.0..range.0 + range.1).unwrap_or_default();
-                let source = states.split_off(..target.len()).unwrap_or_default();
-                for (slot, byte) in target.iter_mut().zip(source) {
-                    *slot = *byte;
-                }
-            }
-        }
+        bytemuck::cast_slice_mut::<i32, u8>(self.words).iter_mut().zip(state).for_each(|(slot, byte)| *slot = *byte);
+        self.ran = false;
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl core::error::Error for StateTooSmall {}
 pub struct CellState<'a> {
     /// One value a unit; the real value is `raw / 2^frac_bits`. `i32::MIN` and `i32::MAX` are saturated.
     pub raw: &'a [i32],
-    /// Fractional bits, `17..=30`.
+    /// Fractional bits, `18..=30`.
     pub frac_bits: u8,
 }
 

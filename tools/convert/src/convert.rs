@@ -3,6 +3,7 @@
 use crate::data::Sequences;
 use crate::emit::blob::blob;
 use crate::eval::Units;
+use crate::lower::lower;
 use crate::quantize::calibrate::Calibration;
 use crate::quantize::{Unquantizable, quantize};
 use cellstate::model::header::Weights;
@@ -31,6 +32,7 @@ pub fn convert(
     source: &str,
     mut progress: impl FnMut(),
 ) -> Result<Converted, Unquantizable> {
+    let network = &lower(network);
     let mut calibration = Calibration::new(network);
     for sequence in &data.sequences {
         calibration.reset();

@@ -1,6 +1,7 @@
 //! The integer model beside the float network, step by step on the same samples.
 
 use crate::data::Sequences;
+use crate::lower::{device_index, lower};
 use cellstate::{Model, Session, State};
 use cellstate_reference::{Evaluator, Network, Source};
 
@@ -35,7 +36,7 @@ pub enum Score {
     Step,
 }
 
-/// One LSTM layer's hidden state against float.
+/// One recurrent layer's hidden state against float.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HiddenError {
     signal: f64,
@@ -98,14 +99,14 @@ pub struct Report {
     pub right_int: u64,
     /// Scored steps on which both sides decided alike.
     pub agree: u64,
-    /// Each LSTM layer with its name.
+    /// Each recurrent layer with its name.
     pub hidden: Vec<(String, HiddenError)>,
     /// Values at the end of their range.
     pub saturations: Saturations,
 }
 
 impl Report {
-    /// All LSTM layers together.
+    /// All recurrent layers together.
     pub fn all_hidden(&self) -> HiddenError {
         let mut all = HiddenError::default();
         self.hidden.iter().for_each(|(_, e)| all.add(e));
@@ -186,13 +187,17 @@ pub fn compare(
     score: Score,
     mut progress: impl FnMut(),
 ) -> Result<Report, String> {
-    let widths = (0..network.nodes.len()).map(|k| network.width(Source::Node(k)));
-    let same = widths.eq(model.header().layers.iter().map(cellstate::model::header::Layer::width));
+    let network = &lower(network);
+    let header = model.header();
+    let same = (0..network.nodes.len()).all(|k| {
+        let device = header.nodes.get(device_index(network, k));
+        device.is_some_and(|n| n.layer.width() == network.width(Source::Node(k)))
+    });
     if !same || network.inputs() != model.inputs() {
         return Err("the blob and the reference model have different layers".to_owned());
     }
     let names = network.nodes.iter().enumerate().filter(|(_, n)| n.layer.is_recurrent());
-    let lstms: Vec<usize> = names.clone().map(|(k, _)| k).collect();
+    let recurrent: Vec<usize> = names.clone().map(|(k, _)| k).collect();
     let mut report =
         Report { hidden: names.map(|(_, n)| (n.name.clone(), HiddenError::default())).collect(), ..Report::default() };
     let mut float = Evaluator::new(network);
@@ -209,12 +214,17 @@ pub fn compare(
         };
         report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
         let scores = float.step(&x).0.to_vec();
-        for (&k, (_, error)) in lstms.iter().zip(&mut report.hidden) {
-            let hidden = session.hidden(k).unwrap_or_default();
-            for (f, i) in float.traces(k).iter().flat_map(|t| &t.output).zip(hidden) {
-                error.observe(*f, i.to_num());
+        for (&k, (_, error)) in recurrent.iter().zip(&mut report.hidden) {
+            let device = device_index(network, k);
+            let scale = header.nodes.get(device).map_or(0.0, |n| f64::from(n.layer.scale()));
+            let hidden = session.hidden(device).unwrap_or_default();
+            // Of a window the step that the layer walked last.
+            let traces = float.traces(k);
+            let trace = if network.nodes[k].backward { traces.first() } else { traces.last() };
+            for (f, i) in trace.into_iter().flat_map(|t| &t.output).zip(hidden) {
+                error.observe(*f, f64::from(i.to_bits()) * scale);
             }
-            let cell = session.cell(k).map_or(&[][..], |c| c.raw);
+            let cell = session.cell(device).map_or(&[][..], |c| c.raw);
             report.saturations.cells += cell.iter().filter(|&&c| c == i32::MAX || c == i32::MIN).count() as u64;
         }
         report.steps += 1;

@@ -3,9 +3,10 @@
 //! Data flows one way:
 //! * [`import`]: model files to the intermediate representation, [`cellstate_reference::Network`];
 //! * [`data`]: calibration and test sequences;
+//! * [`lower`]: the network as the device runs it;
 //! * [`quantize`]: the network to integers;
 //! * [`emit`]: the integers to a blob and to Rust source;
-//! * [`convert()`] does all four, and [`eval`] compares the result with the float network.
+//! * [`convert()`] does all of it, and [`eval`] compares the result with the float network.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ pub mod emit;
 pub mod error;
 pub mod eval;
 pub mod import;
+pub mod lower;
 pub mod quantize;
 pub mod random;
 pub mod synthetic;

@@ -2,7 +2,8 @@
 
 use super::{Done, files::Blob};
 use cellstate::Model;
-use cellstate::model::header::{FORMAT_VERSION, Layer};
+use cellstate::model::header::{FORMAT_VERSION, Node, Weights};
+use cellstate::model::layer::Layer;
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use serde_json::{Value, json};
@@ -30,21 +31,55 @@ struct Row {
 
 fn rows(model: &Model) -> Vec<Row> {
     let header = model.header();
-    let last = header.layers.len() - 1;
-    let row = |(k, (layer, inputs)): (usize, (Layer, usize))| {
-        let (kind, formats) = match layer {
-            Layer::Lstm { cell_frac, z_shift, .. } => {
-                ("lstm", format!("h Q0.15, c Q{}.{cell_frac}{}", 31 - cell_frac, shift(z_shift)))
-            }
-            Layer::Dense { activation, scale, z_shift, .. } => {
-                ("dense", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
-            }
+    let row = |(k, node): (usize, &Node)| {
+        let (layer, inputs) = (node.layer, header.width(node.from));
+        let (kind, mut formats) = describe(&layer);
+        if node.backward {
+            formats.push_str(", backward");
+        }
+        if node.last {
+            formats.push_str(", last step");
+        }
+        let flash = (layer.record_words(inputs) + layer.extra_words(inputs)) * 4;
+        let weights = layer.weights().map_or("-", Weights::name).to_owned();
+        let inputs = match layer {
+            Layer::Concat { second, .. } => inputs + header.width(second),
+            _ => inputs,
         };
-        let flash = layer.records() * layer.record_words(inputs) * 4;
-        let weights = layer.weights().name().to_owned();
-        Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: layer.state_words(k == last) * 4 }
+        Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: header.node_words(k) * 4 }
     };
-    header.layers().enumerate().map(row).collect()
+    header.nodes.iter().enumerate().map(row).collect()
+}
+
+/// A layer's kind and the formats of its values.
+fn describe(layer: &Layer) -> (&'static str, String) {
+    let cell = |frac: u8| format!("c Q{}.{frac}", 31 - frac);
+    match *layer {
+        Layer::Lstm { cell_frac, z_shift, .. } => ("lstm", format!("h Q0.15, {}{}", cell(cell_frac), shift(z_shift))),
+        Layer::LstmVariant { cell_frac, z_shift, hard, peephole, projection, scale, .. } => {
+            let mut formats = format!("h unit {scale:e}, {}{}", cell(cell_frac), shift(z_shift));
+            let has = [(hard, "hard sigmoid"), (peephole.is_some(), "peepholes"), (projection > 0, "projection")];
+            has.iter().filter(|(has, _)| *has).for_each(|(_, what)| formats.push_str(&format!(", {what}")));
+            ("lstm", formats)
+        }
+        Layer::Gru { z_shift, reset_after, .. } => {
+            let reset = if reset_after { "after" } else { "before" };
+            ("gru", format!("h Q0.15, reset {reset} the product{}", shift(z_shift)))
+        }
+        Layer::Rnn { activation, scale, z_shift, .. } => {
+            ("rnn", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
+        }
+        Layer::Dense { activation, scale, z_shift, .. } => {
+            ("dense", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
+        }
+        Layer::Embedding { rows, scale, .. } => ("embedding", format!("{rows} rows, unit {scale:e}")),
+        Layer::Norm { scale, .. } => ("norm", format!("unit {scale:e}")),
+        Layer::Window { taps, dilation, stride, causal, .. } => {
+            let causal = if causal { ", causal" } else { "" };
+            ("window", format!("{taps} taps, dilation {dilation}, stride {stride}{causal}"))
+        }
+        Layer::Concat { second, .. } => ("concat", format!("with layer {second}")),
+    }
 }
 
 fn shift(z_shift: u8) -> String {

@@ -1,26 +1,36 @@
 //! The blob's bytes: prefix, header, input map, records. `docs/blob.md` is the specification.
 
+use crate::quantize::rows::Rows;
 use crate::quantize::{Layer, Quantized};
 use cellstate::kernel::layout::{Block, pack};
 use cellstate::kernel::{COLUMNS, ROWS};
-use cellstate::model::header::{self, Header};
+use cellstate::model::header::{self, Header, Weights};
+use cellstate::model::layer::Section;
 use cellstate::model::{checksum, prefix};
 use cellstate_reference::Network;
 
-/// Lays out a quantized network as a blob.
+/// Lays out a quantized network as a blob; names are those of `network`.
 pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u8> {
-    let (labels, features) = (network.labels().join("\n"), network.input.names.join("\n"));
+    let labels: Vec<&str> = network.heads.iter().flat_map(|h| &h.labels).map(String::as_str).collect();
+    let (labels, features) = (labels.join("\n"), network.input.names.join("\n"));
     let header = Header {
         name: &network.name,
         provenance,
         labels: &labels,
         features: &features,
-        inputs: network.inputs() as u16,
-        layers: quantized.layers.iter().map(|l| l.header).collect(),
+        inputs: quantized.features.len() as u16,
+        window: quantized.window,
+        mask: quantized.mask.is_some(),
+        heads: quantized.heads.iter().copied().collect(),
+        nodes: quantized.layers.iter().map(|l| l.node).collect(),
     };
     let mut words: Vec<i32> = quantized.features.iter().flat_map(|f| f.to_words()).collect();
-    for (layer, (_, inputs)) in quantized.layers.iter().zip(header.layers()) {
-        records(layer, inputs, &mut words);
+    if let Some(mask) = &quantized.mask {
+        words.extend(halves(mask));
+    }
+    for layer in &quantized.layers {
+        records(layer, header.width(layer.node.from), &mut words);
+        words.extend(&layer.extra);
     }
     // Serializing to memory cannot fail: the types are ours and none refuses.
     let mut body = postcard::to_stdvec(&header).unwrap_or_default();
@@ -35,17 +45,28 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
     out
 }
 
-/// A layer's records: for every four rows their biases, the multipliers of each product, the blocks of each product.
+/// A padded vector of 16-bit values, two a word.
+pub fn halves(values: &[i16]) -> Vec<i32> {
+    let at = |k: usize| u32::from(values.get(k).copied().unwrap_or(0) as u16);
+    (0..header::packed_words(values.len())).map(|k| (at(2 * k) | at(2 * k + 1) << 16) as i32).collect()
+}
+
 fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
-    let (rows, weights) = (&layer.rows, layer.header.weights());
-    let widths = [inputs, layer.header.width()];
-    for first in (0..layer.header.records() * ROWS).step_by(ROWS) {
+    let Some(weights) = layer.node.layer.weights() else { return };
+    for (section, rows) in layer.node.layer.sections(inputs).iter().zip(&layer.sections) {
+        section_records(section, rows, weights, words);
+    }
+}
+
+/// For every four rows their biases, the multipliers of each product, the blocks of each product.
+fn section_records(section: &Section, rows: &Rows, weights: Weights, words: &mut Vec<i32>) {
+    for first in (0..section.records * ROWS).step_by(ROWS) {
         let four = |v: &[i32]| -> [i32; ROWS] { std::array::from_fn(|k| v.get(first + k).copied().unwrap_or(0)) };
         words.extend(four(&rows.biases));
         for product in &rows.products {
             words.extend(four(&product.multipliers));
         }
-        for (product, width) in rows.products.iter().zip(widths) {
+        for (product, width) in rows.products.iter().zip(section.columns) {
             for column in (0..width).step_by(COLUMNS) {
                 let at = |row: usize, c: usize| {
                     let row = product.weights.get(first + row);

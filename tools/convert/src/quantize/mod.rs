@@ -3,34 +3,43 @@
 //! * [`calibrate`]: what the float network does on representative data: means and ranges.
 //! * [`input`]: the map of each feature to Q0.15.
 //! * [`rows`]: one weight row to integers and a multiplier.
+//! * [`recurrent`] and [`pointwise`]: a layer from its rows and ranges.
 //!
-//! What the integers mean is `docs/numeric.md`; where they stand in the blob is [`crate::emit`]'s business.
+//! What the integers mean is `docs/numeric.md`; where they stand in the blob is [`crate::emit`]'s business. Networks come
+//! [lowered](crate::lower).
 
 pub mod calibrate;
 pub mod input;
+mod pointwise;
+mod recurrent;
 pub mod rows;
 
-use calibrate::{Calibration, Range};
+use crate::lower::device_index;
+use calibrate::{Calibration, LayerRanges};
 use cellstate::layer::input::Feature;
-use cellstate::layer::lstm::CELL_FRAC;
-use cellstate::model::header::{self, Activation, Weights};
-use cellstate_reference::{self as reference, Matrix, Network};
+use cellstate::model::header::{self, Weights};
+use cellstate::model::layer as device;
+use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Source};
 use rows::{Rows, Side};
 
-/// How far beyond the calibrated range a cell state can go before it saturates.
-const CELL_HEADROOM: f64 = 4.0;
-/// The same for the 16-bit outputs of a dense layer before the last.
-const DENSE_HEADROOM: f64 = 1.25;
+/// How far beyond the calibrated range a 16-bit output that does not squash can go before it saturates.
+const OUTPUT_HEADROOM: f64 = 1.25;
 /// The largest left shift that the loader accepts.
 const MAX_Z_SHIFT: u8 = 15;
+/// One unit of Q16.16.
+const Q16: f64 = 1.0 / 65536.0;
+/// Pre-activations of this magnitude no longer fit in Q16.16.
+const Q16_LIMIT: f64 = 32767.0;
 
 /// One layer in integers.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// Shape and formats, as they go into the header.
-    pub header: header::Layer,
-    /// Biases, multipliers and weights.
-    pub rows: Rows,
+    /// Shape, formats and place, as they go into the header.
+    pub node: header::Node,
+    /// Biases, multipliers and weights, kind by kind as in [`device::Layer::sections`].
+    pub sections: Vec<Rows>,
+    /// The words behind the records.
+    pub extra: Vec<i32>,
 }
 
 /// A quantized network.
@@ -38,6 +47,12 @@ pub struct Layer {
 pub struct Quantized {
     /// One map a feature.
     pub features: Vec<Feature>,
+    /// The sample that is skipped, in Q0.15.
+    pub mask: Option<Vec<i16>>,
+    /// Steps of a window, or 0.
+    pub window: u16,
+    /// The nodes whose outputs are the model's.
+    pub heads: Vec<u8>,
     /// First to last.
     pub layers: Vec<Layer>,
 }
@@ -51,91 +66,146 @@ pub struct Unquantizable {
     pub cause: String,
 }
 
-/// Quantizes a network with the ranges and means of `calibration`. The same inputs give the same integers on every host.
+/// A layer as the functions for each kind make it: shape and formats, rows, extra words, and what its output is to others.
+struct Made {
+    layer: device::Layer,
+    sections: Vec<Rows>,
+    extra: Vec<i32>,
+    output: Side,
+}
+
+/// What a layer is made from.
+struct Context<'a> {
+    input: &'a Side,
+    seen: &'a LayerRanges,
+    weights: Weights,
+    /// Whether it keeps its outputs in 32 bits.
+    wide: bool,
+    /// The integers of zeros at its input.
+    zeros: &'a [i16],
+}
+
+/// Quantizes a lowered network with the ranges and means of `calibration`. The same inputs give the same integers on every
+/// host.
 ///
 /// # Errors
 /// [`Unquantizable`] if a row cannot be represented at all: a weight, a bias or a sum beyond the accumulator's range.
 pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) -> Result<Quantized, Unquantizable> {
-    let features: Vec<_> = input::features(&network.input, &calibration.inputs);
-    // What one unit of Q0.15 in full, 32768 counts, is worth to the first layer, around which centre.
-    let mut side_of_input = input::side(&features, &calibration.inputs);
-    let mut layers = Vec::new();
-    let last = network.nodes.len() - 1;
-    for (k, (node, seen)) in network.nodes.iter().zip(&calibration.layers).enumerate() {
-        let (quantized, output) = match &node.layer {
-            reference::Layer::Lstm(l) => lstm(l, &side_of_input, &seen.outputs, &seen.cell, weights),
-            reference::Layer::Dense(d) => dense(d, &side_of_input, &seen.outputs, &seen.pre, weights, k == last),
-            _ => None,
+    let indexed = network.nodes.iter().any(|n| matches!(n.layer, Float::Embedding(_)) && n.from == [Source::Input]);
+    let features: Vec<_> = if indexed {
+        vec![Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }; network.inputs()]
+    } else {
+        input::features(&network.input, &calibration.inputs)
+    };
+    // What 32768 counts of each node's output are worth, around which centre; first of all the sample's.
+    let mut sides = vec![input::side(&features, &calibration.inputs)];
+    let zeros: Vec<i16> = features.iter().map(|f| f.map_float(0.0)).collect();
+    let mut layers: Vec<Layer> = Vec::new();
+    let mut steps = vec![network.window.unwrap_or(1)];
+    for (k, node) in network.nodes.iter().enumerate() {
+        let side = |s: &Source| match s {
+            Source::Input => &sides[0],
+            Source::Node(n) => &sides[n + 1],
+        };
+        let input = Side::joined(node.from.iter().map(side));
+        let mut from = device_source(network, node.from[0]);
+        let mut width = network.width(node.from[0]);
+        let source_steps = steps[device_source(network, node.from[0]) as usize];
+        for &second in &node.from[1..] {
+            width += network.width(second);
+            let layer = device::Layer::Concat { width: width as u16, second: device_source(network, second) };
+            let node = header::Node { steps: source_steps as u16, ..header::Node::streaming(from, layer) };
+            layers.push(Layer { node, sections: Vec::new(), extra: Vec::new() });
+            steps.push(source_steps);
+            from = layers.len() as u8;
         }
-        .ok_or_else(|| Unquantizable {
-            layer: node.name.clone(),
-            cause: "a row's weights times the range of its inputs exceed 32 bits".to_owned(),
-        })?;
-        layers.push(quantized);
-        side_of_input = output;
+        let taken = network.nodes.iter().any(|n| n.from.contains(&Source::Node(k)));
+        let is_head = network.heads.iter().any(|h| h.node == k);
+        let zeros: Vec<i16> = node
+            .from
+            .iter()
+            .flat_map(|&s| match s {
+                Source::Input => zeros.clone(),
+                s @ Source::Node(_) => vec![0; network.width(s)],
+            })
+            .collect();
+        let c =
+            Context { input: &input, seen: &calibration.layers[k], weights, wide: is_head && !taken, zeros: &zeros };
+        let fault = |cause: &str| Unquantizable { layer: node.name.clone(), cause: cause.to_owned() };
+        if c.wide && matches!(node.layer, Float::Window { .. }) {
+            return Err(fault("it is an output, and joined inputs have no unit of their own"));
+        }
+        let made = match &node.layer {
+            Float::Lstm(l) => recurrent::lstm(l, &c),
+            Float::Gru(g) => recurrent::gru(g, &c),
+            Float::Rnn(r) => recurrent::rnn(r, &c),
+            Float::Dense(d) => pointwise::dense(d, &c),
+            Float::Embedding(table) => Some(pointwise::embedding(table, &c)),
+            Float::LayerNorm { scale, offset, epsilon } => pointwise::norm(scale, offset, *epsilon, &c),
+            Float::Window { taps, dilation, stride, causal } => {
+                Some(pointwise::window([*taps, *dilation, *stride], *causal, &c))
+            }
+            Float::Affine { .. } => return Err(fault("it was not folded; please report this")),
+        }
+        .ok_or_else(|| fault("a row's weights times the range of its inputs exceed 32 bits"))?;
+        let yields = if node.last { 1 } else { source_steps };
+        let streams = network.window.is_none();
+        layers.push(Layer {
+            node: header::Node {
+                from,
+                backward: node.backward,
+                last: node.last && !streams,
+                steps: yields as u16,
+                layer: made.layer,
+            },
+            sections: made.sections,
+            extra: made.extra,
+        });
+        steps.push(yields);
+        sides.push(made.output);
     }
-    Ok(Quantized { features, layers })
+    if layers.len() > header::MAX_LAYERS || network.heads.len() > header::MAX_HEADS {
+        let cause = format!(
+            "the model has {} layers and {} outputs on the device, of at most {} and {}",
+            layers.len(),
+            network.heads.len(),
+            header::MAX_LAYERS,
+            header::MAX_HEADS
+        );
+        return Err(Unquantizable { layer: network.nodes[0].name.clone(), cause });
+    }
+    let mask = network.mask.map(|m| features.iter().map(|f| f.map_float(m as f32)).collect());
+    let heads = network.heads.iter().map(|h| device_index(network, h.node) as u8).collect();
+    Ok(Quantized { features, mask, window: network.window.unwrap_or(0) as u16, heads, layers })
+}
+
+fn device_source(network: &Network, source: Source) -> u8 {
+    match source {
+        Source::Input => 0,
+        Source::Node(n) => device_index(network, n) as u8 + 1,
+    }
 }
 
 /// The smallest shift of the pre-activation at which every row is representable.
-fn smallest_shift(attempt: impl Fn(f64) -> Option<Rows>, base: f64) -> Option<(u8, Rows)> {
+fn smallest_shift<T>(attempt: impl Fn(f64) -> Option<T>, base: f64) -> Option<(u8, T)> {
     (0..=MAX_Z_SHIFT).find_map(|shift| Some((shift, attempt(base * f64::from(1u32 << shift))?)))
 }
 
-fn lstm(l: &reference::Lstm, input: &Side, hidden: &[Range], cell: &Range, weights: Weights) -> Option<(Layer, Side)> {
-    let recurrent = Side::q15(hidden);
-    let products = [(&l.w, input), (&l.u, &recurrent)];
-    let (z_shift, rows) = smallest_shift(|unit| rows::quantize(&products, &l.b, unit, Q16_LIMIT, weights), Q16)?;
-    let top = (cell.magnitude() * CELL_HEADROOM).max(1e-9);
-    let integer_bits = top.log2().ceil().max(0.0) as u8;
-    let cell_frac = 31u8.saturating_sub(integer_bits).clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
-    let header = header::Layer::Lstm { units: l.units() as u16, weights, cell_frac, z_shift };
-    Some((Layer { header, rows }, recurrent))
-}
-
-fn dense(
-    d: &reference::Dense,
-    input: &Side,
-    outputs: &[Range],
-    pre: &Range,
-    weights: Weights,
-    last: bool,
-) -> Option<(Layer, Side)> {
-    let activation = activation(d.activation);
-    let squashed = matches!(activation, Activation::Sigmoid | Activation::Tanh);
-    let attempt = |unit: f64| {
-        // Squashed outputs are shifted to Q16.16 afterwards; others are the result.
-        let limit = if squashed { Q16_LIMIT } else { f64::from(i32::MAX) * unit };
-        rows::quantize(&[(&d.w, input)], &d.b, unit, limit, weights)
-    };
-    let base = if squashed || last {
-        // Integers up to eight times the calibrated range fit.
-        if squashed { Q16 } else { Q16.max((pre.magnitude() / f64::from(1 << 28)).log2().ceil().exp2()) }
-    } else {
-        (pre.magnitude() * DENSE_HEADROOM).max(1e-9) / 32767.0
-    };
-    let (shift, rows) = smallest_shift(attempt, base)?;
-    let unit = base * f64::from(1u32 << shift);
-    let (scale, z_shift) = if squashed { (header::Q15_SCALE, shift) } else { (unit as f32, 0) };
-    let header = header::Layer::Dense { outputs: d.b.len() as u16, weights, activation, z_shift, scale };
-    let side = Side { full: vec![f64::from(scale) * 32768.0; outputs.len()], ..Side::q15(outputs) };
-    Some((Layer { header, rows }, side))
-}
-
-/// One unit of Q16.16.
-const Q16: f64 = 1.0 / 65536.0;
-/// Pre-activations of this magnitude no longer fit in Q16.16.
-const Q16_LIMIT: f64 = 32767.0;
-
-fn activation(a: reference::Activation) -> Activation {
+/// The device's activation, and the factor of the pre-activation that it wants.
+fn activation(a: Activation) -> (header::Activation, f64) {
     match a {
-        reference::Activation::Linear => Activation::Linear,
-        reference::Activation::Relu => Activation::Relu,
-        reference::Activation::Sigmoid => Activation::Sigmoid,
-        reference::Activation::Tanh => Activation::Tanh,
-        reference::Activation::Softmax => Activation::Softmax,
-        reference::Activation::HardSigmoid { .. } => Activation::Sigmoid,
+        Activation::Linear => (header::Activation::Linear, 1.0),
+        Activation::Relu => (header::Activation::Relu, 1.0),
+        Activation::Sigmoid => (header::Activation::Sigmoid, 1.0),
+        Activation::Tanh => (header::Activation::Tanh, 1.0),
+        Activation::Softmax => (header::Activation::Softmax, 1.0),
+        Activation::HardSigmoid { slope } => (header::Activation::HardSigmoid, slope),
     }
+}
+
+/// A matrix whose rows are each multiplied by `factor(row)`.
+fn scaled(m: &Matrix, factor: impl Fn(usize) -> f64) -> Matrix {
+    Matrix::from_fn(m.rows, m.cols, |r, c| m.row(r)[c] * factor(r))
 }
 
 /// One product of a layer: its matrix, and what its vector is.

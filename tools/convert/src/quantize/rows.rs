@@ -17,13 +17,25 @@ pub struct Side {
 }
 
 impl Side {
-    /// A vector that is Q0.15 itself, such as a hidden state.
-    pub fn q15(seen: &[Range]) -> Self {
-        Self {
-            full: vec![1.0; seen.len()],
-            centre: vec![0.0; seen.len()],
-            mean: seen.iter().map(Range::mean).collect(),
+    /// A vector around zero whose unit is `scale`, such as a hidden state.
+    pub fn of(seen: &[Range], scale: f64) -> Self {
+        Self { mean: seen.iter().map(Range::mean).collect(), ..Self::uniform(seen.len(), scale) }
+    }
+
+    /// The same, with nothing known of its mean.
+    pub fn uniform(width: usize, scale: f64) -> Self {
+        Self { full: vec![32768.0 * scale; width], centre: vec![0.0; width], mean: vec![0.0; width] }
+    }
+
+    /// One vector after the other.
+    pub fn joined<'a>(sides: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::uniform(0, 1.0);
+        for side in sides {
+            all.full.extend(&side.full);
+            all.centre.extend(&side.centre);
+            all.mean.extend(&side.mean);
         }
+        all
     }
 }
 

@@ -1,0 +1,50 @@
+//! LSTMs with hard sigmoids, peepholes (Gers et al. 2002) or a projection of the hidden state (Sak et al. 2014).
+//!
+//! As [`lstm`](super::lstm), and:
+//!
+//! | quantity | format |
+//! | --- | --- |
+//! | peephole weights | i16 with a layer's number of fractional bits |
+//! | a peephole's product | exact in 64 bits, rounded half up to Q16.16, added with saturation |
+//! | projected hidden state | i16, saturated to `±32767` units of the layer's scale |
+
+use super::dense::Dense;
+use super::lstm::Update;
+use crate::kernel::{self, Four, ROWS, Vector};
+use crate::model::header::{Activation, Weights};
+
+/// One such layer of a checked model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LstmVariant<'a> {
+    pub(crate) records: &'a [i32],
+    /// Three words a unit, for i, f and o; or none.
+    pub(crate) peepholes: &'a [i32],
+    pub(crate) projection: &'a [i32],
+    pub(crate) weights: Weights,
+    pub(crate) cell_frac: u8,
+    pub(crate) z_shift: u8,
+    pub(crate) hard: bool,
+    pub(crate) peephole_frac: u8,
+}
+
+impl LstmVariant<'_> {
+    /// One step up to `o tanh(c)`, which `out` receives: the hidden state, or what is projected to it.
+    pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], out: &mut [i16]) {
+        let update = Update::new(self.cell_frac, self.z_shift);
+        let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
+        let rows = kernel::rows(self.weights, self.records, cell.len(), &vectors);
+        let (peepholes, _) = self.peepholes.as_chunks::<3>();
+        let shift = u32::from(self.cell_frac) + u32::from(self.peephole_frac) - 16;
+        for (k, (z, (c, out))) in rows.zip(cell.iter_mut().zip(out)).enumerate() {
+            let peephole = peepholes.get(k).copied().unwrap_or_default();
+            (*c, *out) = update.step_variant(*c, z, self.hard, peephole, shift);
+        }
+    }
+
+    /// The projection of what [`step`](Self::step) yielded.
+    pub(crate) fn project(&self, hidden: &[Four], out: &mut [[i16; ROWS]]) {
+        let dense =
+            Dense { records: self.projection, weights: self.weights, activation: Activation::Linear, z_shift: 0 };
+        dense.step_narrow([hidden], out);
+    }
+}

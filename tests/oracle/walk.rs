@@ -1,0 +1,281 @@
+//! The oracle: a quantized network by the definitions of docs/numeric.md, without a thought for speed.
+
+use cellstate::model::header::{Activation, Weights};
+use cellstate::model::layer::{Layer as Kind, reach, row_words};
+use cellstate::numeric::{sigmoid, tanh};
+use cellstate_convert::quantize::{Layer, Quantized};
+use fixed::types::I16F16;
+
+type Vector = Vec<i128>;
+
+/// `floor(v / 2^shift + 1/2)`.
+fn round(v: i128, shift: u32) -> i128 {
+    (2 * v + (1 << shift)).div_euclid(2 << shift)
+}
+
+fn clamp32(v: i128) -> i128 {
+    v.clamp(i32::MIN.into(), i32::MAX.into())
+}
+
+fn clamp15(v: i128) -> i128 {
+    v.clamp(-32767, 32767)
+}
+
+fn bits(v: i128) -> I16F16 {
+    I16F16::from_bits(i32::try_from(v).expect("a pre-activation"))
+}
+
+fn tan(v: i128) -> i128 {
+    tanh(bits(v)).to_bits().into()
+}
+
+fn sig(v: i128) -> i128 {
+    sigmoid(bits(v)).to_bits().into()
+}
+
+fn hard_sig(v: i128) -> i128 {
+    round(v + (1 << 15), 1).clamp(0, 32767)
+}
+
+fn gate(hard: bool, v: i128) -> i128 {
+    if hard { hard_sig(v) } else { sig(v) }
+}
+
+fn activate(activation: Activation, z: i128) -> i128 {
+    match activation {
+        Activation::Linear | Activation::Softmax => z,
+        Activation::Relu => z.max(0),
+        Activation::Sigmoid => sig(z),
+        Activation::Tanh => tan(z),
+        Activation::HardSigmoid => hard_sig(z),
+    }
+}
+
+/// Sixteen-bit values, two a word.
+fn halves(words: &[i32]) -> Vector {
+    words.iter().flat_map(|w| [i128::from(*w as i16), i128::from((*w >> 16) as i16)]).collect()
+}
+
+/// What a node carries from step to step.
+#[derive(Clone, Default)]
+pub(crate) struct Memory {
+    pub(crate) c: Vector,
+    pub(crate) h: Vector,
+    inputs: Vec<Vector>,
+    seen: usize,
+}
+
+impl Memory {
+    fn new(layer: &Layer, inputs: usize) -> Self {
+        let kind = layer.node.layer;
+        let (cells, width) = (kind.cells(), kind.width());
+        let mut memory = Self { c: vec![0; cells], h: vec![0; width], ..Self::default() };
+        match kind {
+            Kind::Window { taps, dilation, causal: true, .. } => {
+                let mut zeros = halves(&layer.extra);
+                zeros.truncate(inputs);
+                memory.seen = reach(taps, dilation) - 1;
+                memory.inputs = vec![zeros; memory.seen];
+            }
+            Kind::Lstm { initial: true, .. }
+            | Kind::Gru { initial: true, .. }
+            | Kind::Rnn { initial: true, .. }
+            | Kind::LstmVariant { initial: true, .. } => {
+                let packed = width.div_ceil(4) * 2;
+                let (c, h) = layer.extra[layer.extra.len() - cells - packed..].split_at(cells);
+                memory.c = c.iter().map(|&v| v.into()).collect();
+                memory.h = halves(h)[..width].to_vec();
+            }
+            _ => {}
+        }
+        memory
+    }
+
+    fn step(&mut self, layer: &Layer, x: &[i128], wide: bool) -> Option<Vector> {
+        // One product's part of a row, and the whole row: bias and all products.
+        let part = |section: usize, product: usize, row: usize, v: &[i128]| -> i128 {
+            let i = &layer.sections[section].products[product];
+            let sum: i128 = i.weights[row].iter().zip(v).map(|(&w, x)| i128::from(w) * x).sum();
+            let acc = if layer.node.layer.weights() == Some(Weights::W16) { round(sum, 8) } else { sum };
+            assert_eq!(i128::from(acc as i32), acc, "accumulator");
+            round(acc * i128::from(i.multipliers[row]), 32)
+        };
+        let row = |section: usize, row: usize, vectors: &[&[i128]]| -> i128 {
+            let parts = vectors.iter().enumerate().map(|(p, v)| part(section, p, row, v));
+            i128::from(layer.sections[section].biases[row]) + parts.sum::<i128>()
+        };
+        let h = self.h.clone();
+        let out: Vector = match layer.node.layer {
+            Kind::Lstm { units, cell_frac, z_shift, .. } => {
+                self.lstm(units, cell_frac, false, 1, |_| [0; 3], |r| row(0, r, &[x, &h]) << z_shift)
+            }
+            Kind::LstmVariant { units, cell_frac, z_shift, hard, peephole, projection, .. } => {
+                let peep = |k: usize| match peephole {
+                    Some(_) => std::array::from_fn(|g| layer.extra[3 * k + g].into()),
+                    None => [0; 3],
+                };
+                let shift = u32::from(cell_frac) + u32::from(peephole.unwrap_or(0)) - 16;
+                let out = self.lstm(units, cell_frac, hard, shift, peep, |r| row(0, r, &[x, &h]) << z_shift);
+                if projection == 0 {
+                    out
+                } else {
+                    (0..usize::from(projection)).map(|r| clamp15(row(1, r, &[&out]))).collect()
+                }
+            }
+            Kind::Gru { units, z_shift, hard, reset_after, .. } => {
+                let units = usize::from(units);
+                let r: Vector = (0..units).map(|k| gate(hard, row(0, k, &[x, &h]) << z_shift)).collect();
+                let reset: Vector = r.iter().zip(&h).map(|(r, h)| round(r * h, 15)).collect();
+                let unit = |k: usize| {
+                    let keep = gate(hard, row(1, k, &[x, &h]) << z_shift);
+                    let n = if reset_after {
+                        row(2, k, &[x]) + 2 * round(row(3, k, &[&h]) * r[k], 16)
+                    } else {
+                        row(2, k, &[x, &reset])
+                    };
+                    clamp32((32768 - keep) * tan(n << z_shift) + 2 * round(self.c[k] * keep, 16))
+                };
+                self.c = (0..units).map(unit).collect();
+                self.c.iter().map(|&c| clamp15(round(c, 15))).collect()
+            }
+            Kind::Rnn { units, activation, z_shift, .. } => {
+                let value = |k: usize| clamp15(activate(activation, row(0, k, &[x, &h]) << z_shift));
+                (0..usize::from(units)).map(value).collect()
+            }
+            Kind::Dense { outputs, activation, z_shift, .. } => {
+                let value = |k: usize| activate(activation, row(0, k, &[x]) << z_shift);
+                (0..usize::from(outputs)).map(|k| if wide { value(k) } else { clamp15(value(k)) }).collect()
+            }
+            Kind::Embedding { rows, width, weights, .. } => {
+                let words = row_words(width.into(), weights);
+                let row = &layer.extra[x[0].clamp(0, i128::from(rows) - 1) as usize * words..][..words];
+                let bytes: Vec<u8> = row.iter().flat_map(|w| w.to_le_bytes()).collect();
+                let value = |k: usize| match weights {
+                    Weights::W16 => i128::from(i16::from_le_bytes([bytes[2 * k], bytes[2 * k + 1]])),
+                    _ => i128::from(bytes[k] as i8) * 256,
+                };
+                (0..usize::from(width)).map(value).collect()
+            }
+            Kind::Norm { shift, epsilon, .. } => {
+                let n = x.len() as i128;
+                let (sum, squares): (i128, i128) = (x.iter().sum(), x.iter().map(|v| v * v).sum());
+                let root = ((n * squares - sum * sum + i128::from(epsilon)) as u128).isqrt().max(1) as i128;
+                let value = |(k, x): (usize, &i128)| {
+                    let normal = (((n * x - sum) << 16) + root).div_euclid(2 * root);
+                    let (gain, bias) = (layer.extra[k], layer.extra[k + n as usize]);
+                    clamp15((normal * i128::from(gain) + i128::from(bias)) >> shift)
+                };
+                x.iter().enumerate().map(value).collect()
+            }
+            Kind::Window { taps, dilation, stride, .. } => {
+                let reach = reach(taps, dilation);
+                self.inputs.push(x.to_vec());
+                self.seen += 1;
+                let due = self.seen >= reach && (self.seen - reach).is_multiple_of(stride.into());
+                let latest = &self.inputs[self.inputs.len().saturating_sub(reach)..];
+                return due.then(|| latest.iter().step_by(dilation.into()).flatten().copied().collect());
+            }
+            Kind::Concat { .. } => x.to_vec(),
+        };
+        self.h.clone_from(&out);
+        Some(out)
+    }
+
+    fn lstm(
+        &mut self,
+        units: u16,
+        cell_frac: u8,
+        hard: bool,
+        shift: u32,
+        peephole: impl Fn(usize) -> [i128; 3],
+        z: impl Fn(usize) -> i128,
+    ) -> Vector {
+        let frac = u32::from(cell_frac);
+        let mut out = Vec::new();
+        for k in 0..usize::from(units) {
+            let [pi, pf, po] = peephole(k);
+            let look = |z: i128, c: i128, p: i128| clamp32(z + round(c * p, shift));
+            let i = gate(hard, look(z(4 * k), self.c[k], pi));
+            let f = gate(hard, look(z(4 * k + 1), self.c[k], pf));
+            let written = round(i * tan(z(4 * k + 2)), 30 - frac);
+            self.c[k] = clamp32(2 * round(self.c[k] * f, 16) + written);
+            let o = gate(hard, look(z(4 * k + 3), self.c[k], po));
+            out.push(round(o * tan(round(self.c[k], frac - 16)), 15));
+        }
+        out
+    }
+}
+
+/// A network with its state.
+pub(crate) struct Oracle<'a> {
+    net: &'a Quantized,
+    wide: Vec<bool>,
+    pub(crate) memories: Vec<Memory>,
+    /// What each node yielded in the latest run.
+    pub(crate) outputs: Vec<Vec<Vector>>,
+    samples: Vec<Vector>,
+}
+
+impl<'a> Oracle<'a> {
+    pub(crate) fn new(net: &'a Quantized, wide: Vec<bool>) -> Self {
+        let outputs = vec![Vec::new(); net.layers.len()];
+        let mut oracle = Self { net, wide, memories: Vec::new(), outputs, samples: Vec::new() };
+        oracle.reset();
+        oracle
+    }
+
+    fn width(&self, source: u8) -> usize {
+        if source == 0 { self.net.features.len() } else { self.net.layers[source as usize - 1].node.layer.width() }
+    }
+
+    fn reset(&mut self) {
+        self.memories = self.net.layers.iter().map(|l| Memory::new(l, self.width(l.node.from))).collect();
+    }
+
+    /// One step; whether the network ran.
+    pub(crate) fn step(&mut self, x: &[i16]) -> bool {
+        let masked = self.net.mask.as_ref().is_some_and(|m| m == x);
+        if self.net.window == 0 {
+            if !masked {
+                self.run(&[x.iter().map(|&v| v.into()).collect()]);
+            }
+            return !masked;
+        }
+        self.samples.push(if masked { Vec::new() } else { x.iter().map(|&v| v.into()).collect() });
+        if self.samples.len() < usize::from(self.net.window) {
+            return false;
+        }
+        let samples: Vec<Vector> = std::mem::take(&mut self.samples).into_iter().filter(|x| !x.is_empty()).collect();
+        if !samples.is_empty() {
+            self.reset();
+            self.run(&samples);
+        }
+        !samples.is_empty()
+    }
+
+    fn run(&mut self, samples: &[Vector]) {
+        for (k, layer) in self.net.layers.iter().enumerate() {
+            let sequence = |source: u8| if source == 0 { samples } else { &self.outputs[source as usize - 1] };
+            let inputs: Vec<Vector> = match layer.node.layer {
+                Kind::Concat { second, .. } => {
+                    let both = sequence(layer.node.from).iter().zip(sequence(second));
+                    both.map(|(a, b)| a.iter().chain(b).copied().collect()).collect()
+                }
+                _ => sequence(layer.node.from).to_vec(),
+            };
+            let mut order: Vec<usize> = (0..inputs.len()).collect();
+            if layer.node.backward {
+                order.reverse();
+            }
+            let step = |&t: &usize| self.memories[k].step(layer, &inputs[t], self.wide[k]);
+            let mut done: Vec<Vector> = order.iter().filter_map(step).collect();
+            if layer.node.last {
+                done.drain(..done.len().saturating_sub(1));
+            }
+            if layer.node.backward {
+                done.reverse();
+            }
+            self.outputs[k] = done;
+        }
+    }
+}

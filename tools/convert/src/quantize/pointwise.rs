@@ -1,0 +1,92 @@
+//! Layers without a hidden state.
+
+use super::rows::{self, Side};
+use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
+use crate::emit::blob::halves;
+use cellstate::model::header::{Q15_SCALE, Weights};
+use cellstate::model::layer::{self as device, row_words};
+use cellstate_reference::{Dense, Matrix};
+
+fn round(v: f64) -> f64 {
+    (v + 0.5).floor()
+}
+
+pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
+    let (function, slope) = activation(d.activation);
+    let squashing = function.is_squashing();
+    let w = scaled(&d.w, |_| slope);
+    let b: Vec<f64> = d.b.iter().map(|b| b * slope).collect();
+    let attempt = |unit: f64| {
+        // Squashed outputs are shifted to Q16.16 afterwards; others are the result.
+        let limit = if squashing { Q16_LIMIT } else { f64::from(i32::MAX) * unit };
+        rows::quantize(&[(&w, c.input)], &b, unit, limit, c.weights)
+    };
+    let pre = c.seen.pre.magnitude();
+    let base = if squashing {
+        Q16
+    } else if c.wide {
+        // Integers up to eight times the calibrated range fit.
+        Q16.max((pre / f64::from(1 << 28)).log2().ceil().exp2())
+    } else {
+        (pre * OUTPUT_HEADROOM).max(1e-9) / 32767.0
+    };
+    let (shift, rows) = smallest_shift(attempt, base)?;
+    let unit = base * f64::from(1u32 << shift);
+    let (scale, z_shift) = if squashing { (Q15_SCALE, shift) } else { (unit as f32, 0) };
+    let layer =
+        device::Layer::Dense { outputs: b.len() as u16, weights: c.weights, activation: function, z_shift, scale };
+    Some(Made { layer, sections: vec![rows], extra: Vec::new(), output: Side::of(&c.seen.outputs, scale.into()) })
+}
+
+/// Tables are w16, or w8 for every format of fewer bits.
+pub(super) fn embedding(table: &Matrix, c: &Context) -> Made {
+    let weights = if c.weights == Weights::W16 { Weights::W16 } else { Weights::W8 };
+    let top = table.data.iter().fold(0.0, |m: f64, v| m.max(v.abs())).max(1e-9);
+    let (most, unit) = if weights == Weights::W16 { (32767.0, 1.0) } else { (127.0, 256.0) };
+    let scale = (top / most / unit) as f32;
+    let mut extra = Vec::new();
+    for r in 0..table.rows {
+        let integer = |v: &f64| round(v / (f64::from(scale) * unit)).clamp(-most, most) as i32;
+        let row: Vec<i32> = table.row(r).iter().map(integer).collect();
+        let bytes: Vec<u8> = match weights {
+            Weights::W16 => row.iter().flat_map(|v| (*v as i16).to_le_bytes()).collect(),
+            _ => row.iter().map(|v| *v as i8 as u8).collect(),
+        };
+        let word = |k: usize| std::array::from_fn(|b| bytes.get(4 * k + b).copied().unwrap_or(0));
+        extra.extend((0..row_words(table.cols, weights)).map(|k| i32::from_le_bytes(word(k))));
+    }
+    let layer = device::Layer::Embedding { rows: table.rows as u16, width: table.cols as u16, weights, scale };
+    Made { layer, sections: Vec::new(), extra, output: Side::of(&c.seen.outputs, scale.into()) }
+}
+
+/// The input has one unit and no centre: see [`crate::lower`].
+pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> Option<Made> {
+    let width = gain.len();
+    let unit = c.input.full.first()? / 32768.0;
+    let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
+    let scale = ((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32;
+    let real = f64::from(scale);
+    let top_gain = gain.iter().fold(0.0, |m: f64, g| m.max(g.abs())) / (real * 32768.0);
+    let top_bias = offset.iter().fold(0.0, |m: f64, b| m.max(b.abs())) / real;
+    let fits = |s: &u8| {
+        let one = f64::from(1u32 << s);
+        top_gain * one <= 32767.0 && top_bias * one + one < f64::from(1u32 << 30)
+    };
+    let shift = (0..=29).rev().find(fits)?;
+    let one = f64::from(1u32 << shift);
+    let gains = gain.iter().map(|g| round(g / (real * 32768.0) * one) as i32);
+    let biases = offset.iter().map(|b| round(b / real * one) as i32 + if shift > 0 { 1 << (shift - 1) } else { 0 });
+    let epsilon = round(epsilon / (unit * unit) * (width * width) as f64).min(1e18) as u64;
+    let layer = device::Layer::Norm { width: width as u16, shift, scale, epsilon };
+    let extra = gains.chain(biases).collect();
+    Some(Made { layer, sections: Vec::new(), extra, output: Side::of(&c.seen.outputs, real) })
+}
+
+pub(super) fn window([taps, dilation, stride]: [usize; 3], causal: bool, c: &Context) -> Made {
+    let width = (taps * c.input.full.len()) as u16;
+    let [taps, dilation, stride] = [taps, dilation, stride].map(|v| v as u16);
+    let layer = device::Layer::Window { width, taps, dilation, stride, causal };
+    let extra = if causal { halves(c.zeros) } else { Vec::new() };
+    let output = Side::joined(std::iter::repeat_n(c.input, taps.into()));
+    Made { layer, sections: Vec::new(), extra, output }
+}

@@ -1,0 +1,141 @@
+//! Recurrent layers.
+
+use super::rows::{self, Rows, Side};
+use super::{Context, MAX_Z_SHIFT, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
+use crate::emit::blob::halves;
+use cellstate::layer::gru::FRAC;
+use cellstate::layer::lstm::CELL_FRAC;
+use cellstate::model::header::Q15_SCALE;
+use cellstate::model::layer as device;
+use cellstate_reference::{Activation, Gru, Initial, Lstm, Matrix, Rnn};
+
+/// How far beyond the calibrated range a cell state can go before it saturates.
+const CELL_HEADROOM: f64 = 4.0;
+
+fn round(v: f64) -> f64 {
+    (v + 0.5).floor()
+}
+
+/// The words of a state before the first step: 32-bit values with `frac` fractional bits, then the hidden state.
+fn initial_words(initial: Option<&Initial>, c: &[f64], frac: u8, scale: f64) -> Vec<i32> {
+    let Some(initial) = initial else { return Vec::new() };
+    let top = f64::from(i32::MAX);
+    let mut words: Vec<i32> = c.iter().map(|v| round(v * f64::from(1u32 << frac)).clamp(-top, top) as i32).collect();
+    let hidden: Vec<i16> = initial.h.iter().map(|v| round(v / scale).clamp(-32767.0, 32767.0) as i16).collect();
+    words.extend(halves(&hidden));
+    words
+}
+
+/// The unit of a 16-bit output that does not squash.
+fn output_scale(magnitude: f64) -> f64 {
+    f64::from(((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32)
+}
+
+pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
+    let hard = if let Activation::HardSigmoid { slope } = l.gates { Some(slope) } else { None };
+    let factor = |row: usize| if row % 4 == 2 { 1.0 } else { hard.unwrap_or(1.0) };
+    let (w, u) = (scaled(&l.w, factor), scaled(&l.u, factor));
+    let b: Vec<f64> = l.b.iter().enumerate().map(|(r, b)| b * factor(r)).collect();
+    let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
+    let scale = if l.projection.is_some() { output_scale(magnitude) } else { Q15_SCALE.into() };
+    let hidden = Side::of(&c.seen.outputs, scale);
+    let products = [(&w, c.input), (&u, &hidden)];
+    let (z_shift, rows) = smallest_shift(|unit| rows::quantize(&products, &b, unit, Q16_LIMIT, c.weights), Q16)?;
+    let start = l.initial.as_ref().map_or(0.0, |i| i.c.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
+    let top = (c.seen.cell.magnitude().max(start) * CELL_HEADROOM).max(1e-9);
+    let integer_bits = top.log2().ceil().max(0.0) as u8;
+    let cell_frac = 31u8.saturating_sub(integer_bits).clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
+    let (units, weights, initial) = (l.units() as u16, c.weights, l.initial.is_some());
+    let mut sections = vec![rows];
+    let mut extra = Vec::new();
+    let layer = if hard.is_none() && l.peephole.is_none() && l.projection.is_none() {
+        device::Layer::Lstm { units, weights, cell_frac, z_shift, initial }
+    } else {
+        if let Some(projection) = &l.projection {
+            let vector = Side::uniform(l.units(), Q15_SCALE.into());
+            let zeros = vec![0.0; projection.rows];
+            let limit = f64::from(i32::MAX) * scale;
+            sections.push(rows::quantize(&[(projection, &vector)], &zeros, scale, limit, weights)?);
+        }
+        let peephole = l.peephole.as_ref().map(|p| {
+            let gate = hard.unwrap_or(1.0);
+            let flat: Vec<f64> = p.as_flattened().iter().map(|v| v * gate).collect();
+            let top = flat.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+            let frac = (0..=15u8).rev().find(|&f| top * f64::from(1u32 << f) <= 32767.0).unwrap_or(0);
+            extra.extend(flat.iter().map(|v| round(v * f64::from(1u32 << frac)).clamp(-32767.0, 32767.0) as i32));
+            frac
+        });
+        let projection = l.projection.as_ref().map_or(0, |p| p.rows as u16);
+        let (hard, scale) = (hard.is_some(), scale as f32);
+        device::Layer::LstmVariant { units, weights, cell_frac, z_shift, initial, hard, peephole, projection, scale }
+    };
+    let cells = l.initial.as_ref().map_or(&[][..], |i| &i.c);
+    extra.extend(initial_words(l.initial.as_ref(), cells, cell_frac, scale));
+    Some(Made { layer, sections, extra, output: hidden })
+}
+
+pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
+    let (units, weights) = (g.units(), c.weights);
+    let hidden = Side::of(&c.seen.outputs, Q15_SCALE.into());
+    // A reset hidden state is smaller; its mean is not known, and the bias is corrected for none.
+    let reset = Side::uniform(units, Q15_SCALE.into());
+    let slope = if let Activation::HardSigmoid { slope } = g.gates { slope } else { 1.0 };
+    let part =
+        |m: &Matrix, gate: usize| scaled(&m.gather(units, |k| 3 * k + gate), |_| if gate == 2 { 1.0 } else { slope });
+    let [w, u] = [&g.w, &g.u].map(|m| [0, 1, 2].map(|gate| part(m, gate)));
+    let b = [0, 1, 2].map(|gate| -> Vec<f64> {
+        (0..units).map(|k| g.b[3 * k + gate] * if gate == 2 { 1.0 } else { slope }).collect()
+    });
+    let attempt = |unit: f64| -> Option<Vec<Rows>> {
+        let both = |gate: usize, h: &Side| {
+            rows::quantize(&[(&w[gate], c.input), (&u[gate], h)], &b[gate], unit, Q16_LIMIT, weights)
+        };
+        let mut sections = vec![both(0, &hidden)?, both(1, &hidden)?];
+        if let Some(bias) = &g.reset_after {
+            // The two parts are added after the product with the gate.
+            sections.push(rows::quantize(&[(&w[2], c.input)], &b[2], unit, Q16_LIMIT / 2.0, weights)?);
+            sections.push(rows::quantize(&[(&u[2], &hidden)], bias, unit, Q16_LIMIT / 2.0, weights)?);
+        } else {
+            sections.push(both(2, &reset)?);
+        }
+        Some(sections)
+    };
+    let (z_shift, sections) = smallest_shift(attempt, Q16)?;
+    let layer = device::Layer::Gru {
+        units: units as u16,
+        weights,
+        z_shift: z_shift.min(MAX_Z_SHIFT),
+        initial: g.initial.is_some(),
+        hard: matches!(g.gates, Activation::HardSigmoid { .. }),
+        reset_after: g.reset_after.is_some(),
+    };
+    let state = g.initial.as_ref().map_or(&[][..], |i| &i.h);
+    let extra = initial_words(g.initial.as_ref(), state, FRAC, Q15_SCALE.into());
+    Some(Made { layer, sections, extra, output: hidden })
+}
+
+pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
+    let (function, slope) = activation(r.activation);
+    let squashing = function.is_squashing();
+    let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
+    let scale = if squashing { Q15_SCALE.into() } else { output_scale(magnitude) };
+    let hidden = Side::of(&c.seen.outputs, scale);
+    let (w, u) = (scaled(&r.w, |_| slope), scaled(&r.u, |_| slope));
+    let b: Vec<f64> = r.b.iter().map(|b| b * slope).collect();
+    let products = [(&w, c.input), (&u, &hidden)];
+    let (z_shift, rows) = if squashing {
+        smallest_shift(|unit| rows::quantize(&products, &b, unit, Q16_LIMIT, c.weights), Q16)?
+    } else {
+        (0, rows::quantize(&products, &b, scale, f64::from(i32::MAX) * scale, c.weights)?)
+    };
+    let layer = device::Layer::Rnn {
+        units: r.b.len() as u16,
+        weights: c.weights,
+        activation: function,
+        z_shift,
+        scale: scale as f32,
+        initial: r.initial.is_some(),
+    };
+    let extra = initial_words(r.initial.as_ref(), &[], 0, scale);
+    Some(Made { layer, sections: vec![rows], extra, output: hidden })
+}
