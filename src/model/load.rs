@@ -125,7 +125,9 @@ fn records(model: &Model) -> Result<(), LoadError> {
                     return Err(LoadError::Softmax { layer: index });
                 }
                 let squashed = matches!(activation, Activation::Sigmoid | Activation::Tanh);
-                if !(scale.is_finite() && scale > 0.0) || (!squashed && z_shift != 0) {
+                // Finite and positive, by the bits: a comparison of floats is a function of its own without an FPU.
+                let usable = (1..f32::INFINITY.to_bits()).contains(&scale.to_bits());
+                if !usable || (!squashed && z_shift != 0) {
                     return Err(LoadError::Scale { layer: index });
                 }
                 z_shift
@@ -164,15 +166,26 @@ fn record_fits(layer: Layer, inputs: usize, record: &[i32], z_shift: u8) -> bool
         };
         blocks = others;
         for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(layer.weights(), mine)) {
-            // A multiplier is a scale: never negative.
-            if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > layer.weights().accumulator_limit() {
+            let Some(product) = product_bound(layer.weights(), acc, m) else {
                 return false;
-            }
-            // mul_high is monotone in its first argument; one more covers the rounding of negative values.
-            *z += mul_high(acc as i32, m) as u64 + 1;
+            };
+            *z += product;
         }
     }
-    z.iter().all(|&z| i32::try_from(z << z_shift).is_ok())
+    let limit = u64::from(i32::MAX as u32 >> (z_shift & 31));
+    z.iter().all(|&z| z <= limit)
+}
+
+/// The largest magnitude of a requantized accumulator, or none if the accumulator or the multiplier is not allowed. Not
+/// inlined: each row would have a copy.
+#[inline(never)]
+fn product_bound(weights: Weights, acc: u64, m: i32) -> Option<u64> {
+    // A multiplier is a scale: never negative.
+    if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > weights.accumulator_limit() {
+        return None;
+    }
+    // mul_high is monotone in its first argument; one more covers the rounding of negative values.
+    Some(mul_high(acc as i32, m) as u64 + 1)
 }
 
 /// The largest magnitude that each row's accumulator can reach on any input.
@@ -193,7 +206,8 @@ fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
     bounds
 }
 
-/// The sum of the magnitudes in one row of a block.
+/// The sum of the magnitudes in one row of a block. Not inlined: each row would have a copy.
+#[inline(never)]
 fn row_magnitude(weights: Weights, block: &[i32], row: usize) -> u32 {
     (0..COLUMNS).map(|column| magnitude(weights, block, row, column)).sum()
 }
