@@ -14,8 +14,8 @@ pub(crate) fn line(word: i32, x: i32) -> i32 {
     word.wrapping_add((word & ((1 << SLOPE_BITS) - 1)) * x)
 }
 
-/// The sum of a vector.
-#[inline(always)]
+/// The sum of a vector. Not inlined: each kind of layer would have its unrolled loop.
+#[inline(never)]
 pub(crate) fn sum(columns: &[Four]) -> i32 {
     columns.as_flattened().iter().map(|&pair| i32::from(pair as i16) + (pair >> 16)).sum()
 }

@@ -2,13 +2,14 @@
 //!
 //! There is nothing to save but overhead: loops are unrolled over four blocks and entered where the vector's length
 //! wants it, all from registers that a function need not keep. Of w4 a byte has two rows: it is summed whole and shifted
-//! right by four, and the difference is the lower row. w16 is in plain Rust, in 64 bits.
+//! right by four, and the difference is the lower row. For w16 see `column_pair_w16`: a pair of products at a time, eight
+//! instructions.
 
 use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
-use super::portable::{self, column, sum};
-use super::{COLUMNS, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use super::portable::sum;
+use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 
 pub(crate) use super::portable::line;
@@ -35,21 +36,24 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
             let c = -W4_OFFSET * sum(columns);
             [c * 17, c, c, 0, 0, 0, 0, 0]
         }
-        Weights::W16 => [0; 2 * ROWS],
+        Weights::W16 => {
+            let c = -(1 << (W16_SHIFT - 1));
+            [c, c, c, c, 0, 0, 0, 0]
+        }
     };
     (columns.len().wrapping_neg() & (UNROLLED - 1), accumulators)
 }
 
-/// A function in assembly; see the `record` macro below for how it is called. None for w16, which is in Rust.
-pub(crate) type Function = Option<unsafe extern "C" fn()>;
+/// A function in assembly; see the `record` macro below for how it is called.
+pub(crate) type Function = unsafe extern "C" fn();
 
 /// The function for a weight format.
 #[inline(always)]
 pub(crate) fn function(weights: Weights) -> Function {
     match weights {
-        Weights::W8 => Some(record_w8),
-        Weights::W4 => Some(record_w4),
-        Weights::W16 => None,
+        Weights::W8 => record_w8,
+        Weights::W4 => record_w4,
+        Weights::W16 => record_w16,
     }
 }
 
@@ -59,13 +63,10 @@ pub(crate) fn function(weights: Weights) -> Function {
 /// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
 #[inline(always)]
 pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-    let Some(function) = function else {
-        return record_w16(record, vectors);
-    };
     let (z0, z1, z2, z3);
     let vectors = vectors.as_ptr_range();
-    // SAFETY: the function reads the record and the vectors, which the caller vouches for, and keeps every register that is
-    // not named here.
+    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // not named here, and the stack.
     unsafe {
         asm!("jalr ra, {f}", f = in(reg) function,
             inout("a0") record.as_ptr().add(ROWS * (1 + P)) => _, inout("a1") vectors.start => _,
@@ -73,7 +74,7 @@ pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], ve
             out("a4") z0, out("a5") z1, out("a6") z2, out("a7") z3,
             out("t0") _, out("t1") _, out("t2") _, out("t3") _, out("t4") _, out("t5") _, out("t6") _,
             out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("ra") _,
-            options(readonly, nostack));
+            options(readonly));
     }
     [z0, z1, z2, z3]
 }
@@ -109,21 +110,28 @@ macro_rules! requantize {
 /// A whole function: a0 blocks, a1 first vector, a2 past the last vector, a3 record; the result in a4 to a7.
 ///
 /// In the loop a0 walks through the blocks and t6 through the vector, whose end is t5; the accumulators stand in s2 to s5,
-/// for rows 0 to 3 once `$finish` is done. A loop that is entered at its block k begins so much before the blocks and the
-/// vector that its offsets are right; `$shift` is the logarithm of a block's bytes, `$code` that of its code.
+/// for rows 0 to 3 once `$finish` is done. `$enter` and `$leave` keep what more registers it takes, which `$start` sets
+/// for each vector. A loop that is entered at its block k begins so much before the blocks and the
+/// vector that its offsets are right; `$shift` is the logarithm of a block's bytes.
 macro_rules! record {
     ($name:ident, $shift:literal, $unrolled_bytes:literal, [$($block:expr),*], $finish:expr) => {
+        record!($name, $shift, $unrolled_bytes, "", "", [$($block),*], $finish, "");
+    };
+    ($name:ident, $shift:literal, $unrolled_bytes:literal, $enter:expr, $start:expr, [$($block:expr),*], $finish:expr,
+     $leave:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
                 // Functions in assembly do not inherit the compiler's extensions.
                 ".option push",
                 ".option arch, +m",
+                $enter,
                 "lw a4, 0(a3)", "lw a5, 4(a3)", "lw a6, 8(a3)", "lw a7, 12(a3)", // biases
                 "2:",
                 "lw t6, 0(a1)", "lw t0, 4(a1)", "lw t5, 8(a1)",
                 "lw s2, 12(a1)", "lw s3, 16(a1)", "lw s4, 20(a1)", "lw s5, 24(a1)",
                 "addi a3, a3, 16",
+                $start,
                 "beqz t0, 10f",
                 concat!("slli t1, t0, ", $shift),
                 "sub a0, a0, t1",
@@ -144,6 +152,7 @@ macro_rules! record {
                 requantize!("s5", "12", "a7"),
                 "addi a1, a1, {size}",
                 "bne a1, a2, 2b",
+                $leave,
                 "ret",
                 ".option pop",
                 size = const VECTOR_BYTES,
@@ -272,26 +281,113 @@ record!(
      sub s4, s4, t0"
 );
 
-/// One record of 16-bit weights. Not inlined: every layer would have a copy.
-#[inline(never)]
-fn record_w16(record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
-    portable::record(record, vectors, Weights::W16.block_words(), dot_w16)
+/// Two columns of one row of w16: where their weights are, and the row's two accumulators.
+///
+/// A row's sum takes up to 40 bits. A pair of products is summed in 32 bits, `q = -(w0 x0 + w1 x1)`, and the `q` twice:
+/// modulo 2^32, and their `floor(q / 2^16)`. Negative, for `2^31`, which four values of -32768 make, has no place in 32
+/// bits, and `-2^31` has one; the first sample is negative for that.
+macro_rules! column_pair_w16 {
+    ($w0:literal, $w1:literal, $whole:literal, $high:literal) => {
+        concat!(
+            "lh t2, ",
+            $w0,
+            "(a0)\n",
+            "lh t3, ",
+            $w1,
+            "(a0)\n",
+            "mul t2, t2, t0\n",
+            "mul t3, t3, t1\n",
+            "sub t2, t2, t3\n",
+            "add ",
+            $whole,
+            ", ",
+            $whole,
+            ", t2\n",
+            "srai t2, t2, 16\n",
+            "add ",
+            $high,
+            ", ",
+            $high,
+            ", t2\n",
+        )
+    };
 }
 
-/// 16-bit weights: 64-bit sums, shifted right with rounding.
-#[inline(never)]
-fn dot_w16(blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
-    let mut sums = [1i64 << (W16_SHIFT - 1); ROWS];
-    let (blocks, _) = blocks.as_chunks::<{ Weights::W16.block_words() }>();
-    for (block, four) in blocks.iter().zip(vector.columns()) {
-        let x: [i32; COLUMNS] = [column(four, 0), column(four, 1), column(four, 2), column(four, 3)];
-        for (sum, row) in sums.iter_mut().zip(block.as_chunks::<2>().0) {
-            let w = [i32::from(row[0] as i16), row[0] >> 16, i32::from(row[1] as i16), row[1] >> 16];
-            for (w, x) in w.iter().zip(x) {
-                *sum += i64::from(w * x);
-            }
-        }
-    }
-    let [a, b, c, d] = sums;
-    [(a >> W16_SHIFT) as i32, (b >> W16_SHIFT) as i32, (c >> W16_SHIFT) as i32, (d >> W16_SHIFT) as i32]
+/// Two columns of w16: offsets of the samples, and of the weights of row 0 to 3.
+macro_rules! columns_w16 {
+    ($x0:literal, $x1:literal, [$($w:literal),*]) => {
+        concat!(
+            "lh t0, ", $x0, "(t6)\n",
+            "lh t1, ", $x1, "(t6)\n",
+            "neg t0, t0\n",
+            columns_w16!(@ $($w),*),
+        )
+    };
+    (@ $a0:literal, $a1:literal, $b0:literal, $b1:literal, $c0:literal, $c1:literal, $d0:literal, $d1:literal) => {
+        concat!(
+            column_pair_w16!($a0, $a1, "s2", "t4"),
+            column_pair_w16!($b0, $b1, "s3", "s6"),
+            column_pair_w16!($c0, $c1, "s4", "s7"),
+            column_pair_w16!($d0, $d1, "s5", "s8"),
+        )
+    };
 }
+
+/// `(sum + 2^7) >> 8` of a row from its two accumulators, `a` which began with `-2^7`, and `b`.
+///
+/// What the `floor` of at most 2^15 pairs drops is below 2^31, so `2^16 b - a`, which is it, negative, and `2^7`, is exact
+/// in 32 bits; the sum is that less `2^16 b`.
+macro_rules! sum_w16 {
+    ($whole:literal, $high:literal) => {
+        concat!(
+            "slli t0, ",
+            $high,
+            ", 16\n",
+            "sub t0, t0, ",
+            $whole,
+            "\n",
+            "srai t0, t0, 8\n",
+            "slli t1, ",
+            $high,
+            ", 8\n",
+            "sub ",
+            $whole,
+            ", t0, t1\n",
+        )
+    };
+}
+
+const _: () = assert!(W16_SHIFT == 8, "the assembly shifts by eight");
+
+record!(
+    record_w16,
+    "5",
+    "128",
+    "addi sp, sp, -16
+     sw s6, 0(sp)
+     sw s7, 4(sp)
+     sw s8, 8(sp)",
+    "li t4, 0
+     li s6, 0
+     li s7, 0
+     li s8, 0",
+    [
+        "10:",
+        columns_w16!("0", "2", ["0", "2", "8", "10", "16", "18", "24", "26"]),
+        columns_w16!("4", "6", ["4", "6", "12", "14", "20", "22", "28", "30"]),
+        "11:",
+        columns_w16!("8", "10", ["32", "34", "40", "42", "48", "50", "56", "58"]),
+        columns_w16!("12", "14", ["36", "38", "44", "46", "52", "54", "60", "62"]),
+        "12:",
+        columns_w16!("16", "18", ["64", "66", "72", "74", "80", "82", "88", "90"]),
+        columns_w16!("20", "22", ["68", "70", "76", "78", "84", "86", "92", "94"]),
+        "13:",
+        columns_w16!("24", "26", ["96", "98", "104", "106", "112", "114", "120", "122"]),
+        columns_w16!("28", "30", ["100", "102", "108", "110", "116", "118", "124", "126"])
+    ],
+    concat!(sum_w16!("s2", "t4"), sum_w16!("s3", "s6"), sum_w16!("s4", "s7"), sum_w16!("s5", "s8")),
+    "lw s6, 0(sp)
+     lw s7, 4(sp)
+     lw s8, 8(sp)
+     addi sp, sp, 16"
+);

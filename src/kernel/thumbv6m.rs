@@ -3,16 +3,16 @@
 //! A product costs the load of its weight, `MULS`, which overwrites it, and `ADD` to a high register, the one instruction
 //! that reaches those: three instructions, and its share of two samples' unpacking. The rows that are stored with an
 //! offset load by `LDRB` at any offset; the others by `LDRSB`, whose offset must be in a register. Of w4 a byte has two
-//! rows: it is summed whole and shifted right by four, and the difference is the lower row. For w16, in plain Rust, the
-//! halves of a weight are summed apart, in 32 bits each.
+//! rows: it is summed whole and shifted right by four, and the difference is the lower row. For w16 see
+//! `column_pair_w16`: a pair of products at a time, nine instructions.
 //!
 //! There is no long multiply: requantization is by the upper halves of the multipliers, their lower ones being zero.
 
 use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
-use super::portable::{self, column, sum};
-use super::{COLUMNS, Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
+use super::portable::sum;
+use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 
 pub(crate) use super::portable::line;
@@ -42,16 +42,16 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
     (0, accumulators)
 }
 
-/// A function in assembly; see the `record` macro below for how it is called. None for w16, which is in Rust.
-pub(crate) type Function = Option<unsafe extern "C" fn()>;
+/// A function in assembly; see the `record` macro below for how it is called.
+pub(crate) type Function = unsafe extern "C" fn();
 
 /// The function for a weight format.
 #[inline(always)]
 pub(crate) fn function(weights: Weights) -> Function {
     match weights {
-        Weights::W8 => Some(record_w8),
-        Weights::W4 => Some(record_w4),
-        Weights::W16 => None,
+        Weights::W8 => record_w8,
+        Weights::W4 => record_w4,
+        Weights::W16 => record_w16,
     }
 }
 
@@ -61,9 +61,6 @@ pub(crate) fn function(weights: Weights) -> Function {
 /// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
 #[inline(always)]
 pub(crate) unsafe fn call<const P: usize>(function: Function, record: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
-    let Some(function) = function else {
-        return record_w16(record, vectors);
-    };
     let (z0, z1, z2, z3);
     let vectors = vectors.as_ptr_range();
     // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
@@ -106,10 +103,11 @@ macro_rules! requantize {
 
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
 ///
-/// In the loop r0 walks through the blocks and r1 through the vector, whose end is r12; the accumulators stand in r8 to
-/// r11, for rows 0 to 3 once `$finish` is done. `$start` may load constants into r5 to r7.
+/// `$start` reads the vector and pushes r1 to r3, r1 then being 28 bytes further. In the loop r0 walks through the blocks
+/// and r1 through the vector; `$end` compares it with the vector's end. `$finish` leaves the four sums in r8 to r11 and the
+/// stack as it was after the push.
 macro_rules! record {
-    ($name:ident, $start:expr, $block:expr, $finish:expr) => {
+    ($name:ident, $start:expr, $block:expr, $end:expr, $finish:expr) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name() {
             naked_asm!(
@@ -117,19 +115,10 @@ macro_rules! record {
                 "ldmia r3!, {{r4-r7}}",
                 "push {{r4-r7}}", // the biases, to which the products are added
                 "2:",
-                "ldmia r1!, {{r4-r7}}", // start, entry, end, first accumulator
-                "mov r12, r6",
-                "mov r8, r7",
-                "ldmia r1!, {{r5-r7}}",
-                "mov r9, r5",
-                "mov r10, r6",
-                "mov r11, r7",
-                "push {{r1-r3}}",
-                "mov r1, r4",
                 $start,
                 "3:",
                 $block,
-                "cmp r1, r12",
+                $end,
                 "bne 3b",
                 $finish,
                 "mov r12, r0",
@@ -153,6 +142,21 @@ macro_rules! record {
                 rest = const VECTOR_BYTES - 28,
             )
         }
+    };
+}
+
+/// The vector's end in r12 and the accumulators in r8 to r11.
+macro_rules! start {
+    () => {
+        "ldmia r1!, {{r4-r7}} // start, entry, end, first accumulator
+         mov r12, r6
+         mov r8, r7
+         ldmia r1!, {{r5-r7}}
+         mov r9, r5
+         mov r10, r6
+         mov r11, r7
+         push {{r1-r3}}
+         mov r1, r4\n"
     };
 }
 
@@ -198,8 +202,7 @@ macro_rules! column_w8 {
 
 record!(
     record_w8,
-    "movs r5, #1
-     movs r6, #5",
+    concat!(start!(), "movs r5, #1\n", "movs r6, #5"),
     concat!(
         samples!(),
         column_w8!("r2", "2"),
@@ -208,6 +211,7 @@ record!(
         column_w8!("r2", "2"),
         column_w8!("r3", "6"),
     ),
+    "cmp r1, r12",
     ""
 );
 
@@ -245,8 +249,7 @@ macro_rules! column_w4 {
 
 record!(
     record_w4,
-    "movs r6, #1
-     movs r7, #3",
+    concat!(start!(), "movs r6, #1\n", "movs r7, #3"),
     // r8 rows 0 and 1 as digits, r9 row 1, r10 rows 2 and 3 as digits, r11 row 3.
     concat!(
         samples!(),
@@ -258,6 +261,7 @@ record!(
         column_w4!("r3", "2", "r7"),
         "adds r0, #4",
     ),
+    "cmp r1, r12",
     "mov r2, r9
      lsls r2, r2, #4
      mov r3, r8
@@ -270,35 +274,104 @@ record!(
      mov r10, r3"
 );
 
-/// One record of 16-bit weights. Not inlined: every layer would have a copy.
-#[inline(never)]
-fn record_w16(record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
-    portable::record(record, vectors, Weights::W16.block_words(), dot_w16)
+/// Two columns of one row of w16: where their weights are, and the row's two accumulators.
+///
+/// A row's sum takes up to 40 bits, and an `ADCS` reaches no high register. So a pair of products is summed in 32 bits,
+/// `q = -(w0 x0 + w1 x1)`, and the `q` twice: modulo 2^32, and their `floor(q / 2^16)`. Negative, for `2^31`, which four
+/// values of -32768 make, has no place in 32 bits, and `-2^31` has one; `samples_w16` negates the first sample for that.
+macro_rules! column_pair_w16 {
+    ($w:literal, $whole:literal, $high:literal) => {
+        concat!(
+            "ldr r4, [r0, #",
+            $w,
+            "]\n",
+            "sxth r5, r4\n",
+            "asrs r4, r4, #16\n",
+            "muls r5, r2, r5\n",
+            "muls r4, r3, r4\n",
+            "subs r4, r5, r4\n",
+            "add ",
+            $whole,
+            ", r4\n",
+            "asrs r4, r4, #16\n",
+            "add ",
+            $high,
+            ", r4\n",
+        )
+    };
 }
 
-/// How many blocks the sum of the lower halves holds in 32 bits: 255 * 2^15 a column.
-const SPAN: usize = 64;
-
-/// `(sum + 2^7) >> 8` with the upper halves' sum `a` and the lower halves' sum `b`: `a + ((b + 2^7) >> 8)`.
-#[inline(never)]
-fn dot_w16(blocks: &[i32], vector: &Vector) -> [i32; ROWS] {
-    let mut sums = [(0i32, 1i32 << (W16_SHIFT - 1)); ROWS];
-    let (blocks, _) = blocks.as_chunks::<{ Weights::W16.block_words() }>();
-    for (blocks, fours) in blocks.chunks(SPAN).zip(vector.columns().chunks(SPAN)) {
-        for (block, four) in blocks.iter().zip(fours) {
-            let x: [i32; COLUMNS] = [column(four, 0), column(four, 1), column(four, 2), column(four, 3)];
-            for ((a, b), row) in sums.iter_mut().zip(block.as_chunks::<2>().0) {
-                let [left, right] = *row;
-                *a = a.wrapping_add(i32::from((left >> 8) as i8) * x[0] + (left >> 24) * x[1]);
-                *b += i32::from(left as u8) * x[0] + i32::from((left >> 16) as u8) * x[1];
-                *a = a.wrapping_add(i32::from((right >> 8) as i8) * x[2] + (right >> 24) * x[3]);
-                *b += i32::from(right as u8) * x[2] + i32::from((right >> 16) as u8) * x[3];
-            }
-        }
-        for (a, b) in &mut sums {
-            *a = a.wrapping_add(*b >> 8);
-            *b &= 0xff;
-        }
-    }
-    sums.map(|(a, _)| a)
+/// Two samples from one word: r2, negative, and r3.
+macro_rules! samples_w16 {
+    () => {
+        concat!(samples!(), "rsbs r2, r2, #0\n")
+    };
 }
+
+/// `(sum + 2^7) >> 8` of a row from its two accumulators, `a` which began with `-2^7`, and `b`.
+///
+/// What the `floor` of at most 2^15 pairs drops is below 2^31, so `2^16 b - a`, which is it, negative, and `2^7`, is exact
+/// in 32 bits; the sum is that less `2^16 b`.
+macro_rules! sum_w16 {
+    ($whole:literal, $high:literal, $sum:literal) => {
+        concat!(
+            "mov r2, ",
+            $whole,
+            "\n",
+            "mov r3, ",
+            $high,
+            "\n",
+            "lsls r4, r3, #16\n",
+            "subs r2, r4, r2\n",
+            "asrs r2, r2, #8\n",
+            "lsls r3, r3, #8\n",
+            "subs r2, r2, r3\n",
+            "mov ",
+            $sum,
+            ", r2\n",
+        )
+    };
+}
+
+const _: () = assert!(W16_SHIFT == 8, "the assembly rounds and shifts by eight");
+
+record!(
+    record_w16,
+    // The vector's end on the stack; rows 0 to 3 in r8 and r12, r9 and lr, r10 and r11, r6 and r7.
+    "ldmia r1!, {{r4-r6}} // start, entry, end
+     adds r1, #16
+     push {{r1-r3}}
+     push {{r6}}
+     mov r1, r4
+     movs r6, #127
+     mvns r6, r6
+     mov r8, r6
+     mov r9, r6
+     mov r10, r6
+     movs r7, #0
+     mov r12, r7
+     mov lr, r7
+     mov r11, r7",
+    concat!(
+        samples_w16!(),
+        column_pair_w16!("0", "r8", "r12"),
+        column_pair_w16!("8", "r9", "lr"),
+        column_pair_w16!("16", "r10", "r11"),
+        column_pair_w16!("24", "r6", "r7"),
+        samples_w16!(),
+        column_pair_w16!("4", "r8", "r12"),
+        column_pair_w16!("12", "r9", "lr"),
+        column_pair_w16!("20", "r10", "r11"),
+        column_pair_w16!("28", "r6", "r7"),
+        "adds r0, #32",
+    ),
+    "ldr r4, [sp]
+     cmp r1, r4",
+    concat!(
+        "pop {{r5}}\n",
+        sum_w16!("r8", "r12", "r8"),
+        sum_w16!("r9", "lr", "r9"),
+        sum_w16!("r10", "r11", "r10"),
+        sum_w16!("r6", "r7", "r11"),
+    )
+);

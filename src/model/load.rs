@@ -234,7 +234,9 @@ fn records(model: &Model) -> Result<(), LoadError> {
 /// A layer's left shift to Q16.16, if its scales and shifts are in range.
 fn scales(layer: &Layer) -> Option<u8> {
     let scale = layer.scale();
-    if !(scale.is_finite() && scale > 0.0) || layer.cell_frac().is_some_and(|frac| !CELL_FRAC.contains(&frac)) {
+    // Finite and positive, by the bits: a comparison of floats is a function of its own without an FPU.
+    let usable = (1..f32::INFINITY.to_bits()).contains(&scale.to_bits());
+    if !usable || layer.cell_frac().is_some_and(|frac| !CELL_FRAC.contains(&frac)) {
         return None;
     }
     let z_shift = match *layer {
@@ -276,15 +278,26 @@ fn record_fits(weights: Weights, section: &Section, record: &[i32], z_shift: u8)
         };
         blocks = others;
         for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(weights, mine)) {
-            // A multiplier is a scale: never negative.
-            if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > weights.accumulator_limit() {
+            let Some(product) = product_bound(weights, acc, m) else {
                 return false;
-            }
-            // mul_high is monotone in its first argument; one more covers the rounding of negative values.
-            *z += mul_high(acc as i32, m) as u64 + 1;
+            };
+            *z += product;
         }
     }
-    z.iter().all(|&z| i32::try_from(z << z_shift).is_ok())
+    let limit = u64::from(i32::MAX as u32 >> (z_shift & 31));
+    z.iter().all(|&z| z <= limit)
+}
+
+/// The largest magnitude of a requantized accumulator, or none if the accumulator or the multiplier is not allowed. Not
+/// inlined: each row would have a copy.
+#[inline(never)]
+fn product_bound(weights: Weights, acc: u64, m: i32) -> Option<u64> {
+    // A multiplier is a scale: never negative.
+    if m < 0 || m % MULTIPLIER_UNIT != 0 || acc > weights.accumulator_limit() {
+        return None;
+    }
+    // mul_high is monotone in its first argument; one more covers the rounding of negative values.
+    Some(mul_high(acc as i32, m) as u64 + 1)
 }
 
 /// The largest magnitude that each row's accumulator can reach on any input.
@@ -305,7 +318,8 @@ fn accumulator_bounds(weights: Weights, blocks: &[i32]) -> [u64; ROWS] {
     bounds
 }
 
-/// The sum of the magnitudes in one row of a block.
+/// The sum of the magnitudes in one row of a block. Not inlined: each row would have a copy.
+#[inline(never)]
 fn row_magnitude(weights: Weights, block: &[i32], row: usize) -> u32 {
     (0..COLUMNS).map(|column| magnitude(weights, block, row, column)).sum()
 }

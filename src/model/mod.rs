@@ -100,9 +100,13 @@ impl<'a> Model<'a> {
 
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
-        // By position, not by `chunks`: that would divide, which is a function of its own on cores that cannot.
-        (0..self.inputs())
-            .map_while(|k| self.words.get(k * FEATURE_WORDS..)?.first_chunk().copied().map(Feature::from_words))
+        // Neither by `chunks` nor by position: the count would be a division, a function of its own on cores that cannot.
+        let mut words = self.words;
+        (0..self.inputs()).map_while(move |_| {
+            let (feature, rest) = words.split_first_chunk()?;
+            words = rest;
+            Some(Feature::from_words(*feature))
+        })
     }
 
     /// The mask: samples that equal it in Q0.15 are skipped.
