@@ -118,20 +118,23 @@ macro_rules! record {
                 "bne 3b",
                 $finish,
                 "pop {{r1-r7, r10}}",
+                "adds r1, #{size}",
+                "cmp r1, r2",
+                "bne 4f",
+                "ldm r3, {{r1, r2, r10, lr}}", // the last vector's multipliers, and its share into the result
+                "smmlar r0, r8, r1, r4",
+                "smmlar r1, r9, r2, r5",
+                "smmlar r2, r11, r10, r6",
+                "smmlar r3, r12, lr, r7",
+                "pop {{r4-r11, pc}}",
+                "4:", // a vector before the last: its share, and on to the next
                 "ldrd r10, lr, [r3], #8", // multipliers
                 "smmlar r4, r8, r10, r4",
                 "smmlar r5, r9, lr, r5",
                 "ldrd r10, lr, [r3], #8",
                 "smmlar r6, r11, r10, r6",
                 "smmlar r7, r12, lr, r7",
-                "adds r1, #{size}",
-                "cmp r1, r2",
-                "bne 2b",
-                "mov r0, r4",
-                "mov r1, r5",
-                "mov r2, r6",
-                "mov r3, r7",
-                "pop {{r4-r11, pc}}",
+                "b 2b",
                 size = const VECTOR_BYTES,
             )
         }

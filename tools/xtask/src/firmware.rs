@@ -25,10 +25,20 @@ pub(crate) struct Firmware {
 impl Firmware {
     /// Builds one of the crate's programs; returns the ELF's path.
     pub(crate) fn build(&self, program: &str) -> Result<PathBuf> {
-        self.build_with(program, &[])
+        self.build_with(program, &[], &[])
     }
 
-    fn build_with(&self, program: &str, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
+    /// The same without the crate's default features.
+    pub(crate) fn build_bare(&self, program: &str) -> Result<PathBuf> {
+        self.build_with(program, &["--no-default-features"], &[])
+    }
+
+    fn build_with(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        environment: &[(&str, PathBuf)],
+    ) -> Result<PathBuf> {
         let toolchain = Toolchain::for_target(self.target)?;
         // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
         let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { "target/boards" })?;
@@ -37,7 +47,7 @@ impl Firmware {
         cargo.current_dir(Path::new("boards").join(self.folder));
         cargo.env("CARGO_TARGET_DIR", &target_dir).envs(environment.iter().map(|(k, v)| (k, v)));
         cargo.env("RUSTFLAGS", format!("-Dwarnings {}", self.flags));
-        cargo.args(["build", "--release", "--locked", "--target", self.target, "--bin", program]);
+        cargo.args(["build", "--release", "--locked", "--target", self.target, "--bin", program]).args(arguments);
         run(if self.portable { cargo.args(["--features", "portable"]) } else { &mut cargo })?;
         let elf = target_dir.join(self.target).join("release").join(program);
         ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
@@ -48,7 +58,7 @@ impl Firmware {
 /// Builds the emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
 pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
     let board = Firmware { folder: BOARD, target: TARGET, flags: "", portable: false };
-    board.build_with(BOARD, &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+    board.build_with(BOARD, &[], &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
 }
 
 /// Bytes of code.

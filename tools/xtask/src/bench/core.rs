@@ -1,5 +1,7 @@
 //! The cores, and how each is built for and emulated.
 
+use super::cycles::Timing;
+
 /// One core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Core {
@@ -14,6 +16,8 @@ pub(crate) struct Core {
     pub(crate) trials: u32,
     /// How a tick of the firmware's counter becomes instructions.
     pub(crate) counter: Counter,
+    /// From what its cycles are estimated, where that is published and simple.
+    pub(crate) timing: Option<Timing>,
 }
 
 /// What the firmware counts with.
@@ -36,6 +40,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "mps2-an385",
         trials: 0x0001_0000,
         counter: Counter::SysTick(40),
+        timing: None,
     },
     Core {
         name: "cortex-m3",
@@ -45,6 +50,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "mps2-an385",
         trials: 0x0001_0000,
         counter: Counter::SysTick(40),
+        timing: Some(Timing::CortexM3),
     },
     Core {
         name: "cortex-m4",
@@ -54,6 +60,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "mps2-an386",
         trials: 0x0001_0000,
         counter: Counter::SysTick(40),
+        timing: Some(Timing::CortexM4),
     },
     Core {
         name: "cortex-m7",
@@ -63,6 +70,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "mps2-an500",
         trials: 0x0001_0000,
         counter: Counter::SysTick(40),
+        timing: None,
     },
     Core {
         name: "cortex-m33",
@@ -72,6 +80,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "mps2-an505",
         trials: 0x8000_0000,
         counter: Counter::SysTick(50),
+        timing: None,
     },
     Core {
         name: "rv32imac",
@@ -81,6 +90,7 @@ pub(crate) const CORES: [Core; 6] = [
         machine: "virt",
         trials: 0x8040_0000,
         counter: Counter::Instructions,
+        timing: None,
     },
 ];
 

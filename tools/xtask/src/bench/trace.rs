@@ -1,10 +1,10 @@
 //! Which part of a step each executed instruction belongs to, from the firmware's symbols and debug information.
 
+use super::cycles::Pairs;
 use addr2line::Context;
 use anyhow::{Context as _, Result, ensure};
 use gimli::{EndianSlice, LittleEndian};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// The function whose execution is one step.
@@ -77,9 +77,9 @@ impl<'a> Program<'a> {
     }
 
     /// Where an executed address counts.
-    pub(crate) fn split(&self, executed: &HashMap<u32, u64>) -> Split {
+    pub(crate) fn split(&self, executed: &Pairs) -> Split {
         let mut split = Split::default();
-        for (&pc, &count) in executed {
+        for (&(_, pc), &count) in executed {
             let names = self.names(pc);
             let within = |part: &str| names.iter().any(|n| n.contains(part));
             let slot = if within("cellstate::numeric::activation") {
@@ -101,14 +101,14 @@ pub(crate) struct Recorder<'p, 'a> {
     previous: u32,
     /// Where the caller of the step under way lies.
     caller: Option<Range<u32>>,
-    current: HashMap<u32, u64>,
-    /// One histogram a step.
-    pub(crate) steps: Vec<HashMap<u32, u64>>,
+    current: Pairs,
+    /// One a step: how often each address was executed after which.
+    pub(crate) steps: Vec<Pairs>,
 }
 
 impl<'p, 'a> Recorder<'p, 'a> {
     pub(crate) fn new(program: &'p Program<'a>) -> Self {
-        Self { program, previous: 0, caller: None, current: HashMap::new(), steps: Vec::new() }
+        Self { program, previous: 0, caller: None, current: Pairs::new(), steps: Vec::new() }
     }
 
     /// One executed instruction. The emulator names an instruction again when its time slice ended before it; no
@@ -122,10 +122,10 @@ impl<'p, 'a> Recorder<'p, 'a> {
                 self.steps.push(std::mem::take(&mut self.current));
                 self.caller = None;
             }
-            Some(_) => *self.current.entry(pc).or_default() += 1,
+            Some(_) => *self.current.entry((self.previous, pc)).or_default() += 1,
             None if pc == self.program.step => {
                 self.caller = self.program.function(self.previous).map(|(range, _)| range.clone());
-                self.current.insert(pc, 1);
+                self.current.insert((self.previous, pc), 1);
             }
             None => {}
         }
@@ -133,7 +133,7 @@ impl<'p, 'a> Recorder<'p, 'a> {
     }
 
     /// The step with the most instructions.
-    pub(crate) fn longest(self) -> Result<HashMap<u32, u64>> {
+    pub(crate) fn longest(self) -> Result<Pairs> {
         ensure!(!self.steps.is_empty(), "the trace has no step");
         Ok(self.steps.into_iter().max_by_key(|s| s.values().sum::<u64>()).unwrap_or_default())
     }
