@@ -192,6 +192,7 @@ impl Header<'_> {
     }
 
     /// Whether node `k` keeps its outputs in 32 bits: a dense head that no node takes.
+    #[inline(never)]
     pub fn is_wide(&self, k: usize) -> bool {
         let source = k as u8 + 1;
         let taken = |n: &Node| n.from == source || matches!(n.layer, Layer::Concat { second, .. } if second == source);
@@ -218,19 +219,15 @@ impl Header<'_> {
     }
 
     /// Words of state of node `k`: a counter of its outputs, what it carries from step to step, the outputs.
+    #[inline(never)]
     pub fn node_words(&self, k: usize) -> usize {
         let Some(node) = self.nodes.get(k) else { return 0 };
         1 + node.layer.memory_words(self.width(node.from)) + self.slots(k) * self.slot_words(k)
     }
 
-    /// The first word of state of node `k`.
-    pub fn node_start(&self, k: usize) -> usize {
-        self.sample_words() + (0..k).map(|k| self.node_words(k)).sum::<usize>()
-    }
-
     /// Words of state.
     pub fn state_words(&self) -> usize {
-        self.node_start(self.nodes.len())
+        self.sample_words() + (0..self.nodes.len()).map(|k| self.node_words(k)).sum::<usize>()
     }
 
     /// Words of the input map and the mask, with which the words section begins.

@@ -231,6 +231,7 @@ impl Layer {
     /// [`Gate`](super::header::Gate), the matrices W and U; the projection's records follow. Of all others a record is four
     /// units. A GRU has the reset gates, the update gates, then the candidates: their part of x and their part of h, or
     /// both at once where the reset gate acts before.
+    #[inline(never)]
     pub const fn sections(&self, inputs: usize) -> [Section; 4] {
         const fn section(records: usize, columns: [usize; 2]) -> Section {
             Section { records, columns }
@@ -260,12 +261,14 @@ impl Layer {
     }
 
     /// Words of all records.
+    #[inline(never)]
     pub fn record_words(&self, inputs: usize) -> usize {
         let Some(weights) = self.weights() else { return 0 };
         self.sections(inputs).iter().map(|s| s.words(weights)).sum()
     }
 
     /// Words behind the records: peepholes, tables, gains, and the state before the first step.
+    #[inline(never)]
     pub const fn extra_words(&self, inputs: usize) -> usize {
         let width = self.width();
         match self {
@@ -304,6 +307,7 @@ impl Layer {
     ///
     /// Recurrent layers have the number of their current output first, then the 32-bit state, then scratch; windows the
     /// number of inputs until the next output, the place of the next input, the inputs.
+    #[inline(never)]
     pub const fn memory_words(&self, inputs: usize) -> usize {
         match self {
             Layer::Lstm { .. } | Layer::Rnn { .. } | Layer::Gru { reset_after: true, .. } => 1 + self.cells(),

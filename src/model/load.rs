@@ -2,7 +2,7 @@
 
 use super::header::{Activation, FORMAT_VERSION, Header, MAGIC, PREFIX_BYTES, Weights, packed_words};
 use super::layer::{Layer, Section, row_words};
-use super::{LoadError, Model};
+use super::{LoadError, Model, Place};
 use crate::kernel::layout::unpack;
 use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
 use crate::layer::input::Feature;
@@ -85,7 +85,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     }
     let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
     names(&header)?;
-    let model = Model { header, words, id };
+    let places = Place::all(&header);
+    let model = Model { header, places, words, id };
     for (k, feature) in model.features().enumerate() {
         if !Feature::is_valid(feature) {
             return Err(LoadError::InputMap { feature: k as u16 });

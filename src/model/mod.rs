@@ -6,11 +6,13 @@ mod error;
 pub mod header;
 pub mod layer;
 mod load;
+mod place;
 
 pub use error::LoadError;
 pub use load::{checksum, prefix};
 
-use header::{FEATURE_WORDS, Header};
+use header::{FEATURE_WORDS, Header, MAX_LAYERS, Node};
+pub(crate) use place::Place;
 
 use crate::layer::input::Feature;
 
@@ -20,6 +22,7 @@ use crate::layer::input::Feature;
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     header: Header<'a>,
+    places: heapless::Vec<Place, MAX_LAYERS>,
     words: &'a [i32],
     id: u32,
 }
@@ -118,6 +121,16 @@ impl<'a> Model<'a> {
     /// The words behind the input map: what each node has, one after the other.
     pub(crate) fn records(&self) -> &'a [i32] {
         self.words.get(self.header.input_words()..).unwrap_or_default()
+    }
+
+    /// Each node with its place.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Node, &Place)> {
+        self.header.nodes.iter().zip(&self.places)
+    }
+
+    /// Node `k` with its place.
+    pub(crate) fn node(&self, k: usize) -> Option<(&Node, &Place)> {
+        Some((self.header.nodes.get(k)?, self.places.get(k)?))
     }
 }
 

@@ -190,14 +190,14 @@ impl<'a> Session<'a> {
     /// [`Layer::scale`](crate::model::layer::Layer::scale): Q0.15, but for simple recurrent layers without a squashing
     /// activation and LSTMs with a projection.
     pub fn hidden(&self, layer: usize) -> Option<&[I1F15]> {
-        let (_, h) = walk::state(self.model.header(), self.words, layer)?;
+        let (_, h) = walk::state(self.model, self.words, layer)?;
         Some(bytemuck::cast_slice(h))
     }
 
     /// The 32-bit state of layer `layer`: an LSTM's cell state, the hidden state of a GRU; none of other layers.
     pub fn cell(&self, layer: usize) -> Option<CellState<'_>> {
         let frac_bits = self.model.header().nodes.get(layer)?.layer.cell_frac()?;
-        let (raw, _) = walk::state(self.model.header(), self.words, layer)?;
+        let (raw, _) = walk::state(self.model, self.words, layer)?;
         Some(CellState { raw, frac_bits })
     }
 }

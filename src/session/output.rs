@@ -20,8 +20,8 @@ enum Raw<'a> {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Output<'a> {
     raw: Raw<'a>,
-    scale: f32,
-    softmax: bool,
+    /// Whose output it is; asked for the scale only where a float is wanted.
+    layer: Option<&'a Layer>,
     new: bool,
 }
 
@@ -30,19 +30,19 @@ impl<'a> Output<'a> {
     #[inline]
     pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: bool) -> Self {
         let header = model.header();
-        let none = Self { raw: Raw::Wide(&[]), scale: Q15_SCALE, softmax: false, new: false };
+        let none = Self { raw: Raw::Wide(&[]), layer: None, new: false };
         let Some(&k) = header.heads.get(head) else { return none };
         let k = usize::from(k);
-        let (Some(node), Some(output)) = (header.nodes.get(k), walk::output(header, words, k, t)) else { return none };
+        let (Some((node, place)), Some((output, yielded))) = (model.node(k), walk::output(model, words, k, t)) else {
+            return none;
+        };
         let width = node.layer.width();
-        let raw = if header.is_wide(k) {
+        let raw = if place.wide {
             Raw::Wide(output.get(..width).unwrap_or_default())
         } else {
             Raw::Narrow(bytemuck::cast_slice(output).get(..width).unwrap_or_default())
         };
-        let softmax = matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. });
-        let new = ran && walk::parts(header, words, k).is_some_and(|(yielded, ..)| yielded > 0);
-        Self { raw, scale: node.layer.scale(), softmax, new }
+        Self { raw, layer: Some(&node.layer), new: ran && yielded > 0 }
     }
 
     /// Whether the latest step made this output. A window or a convolution may wait for more samples, a masked sample is
@@ -83,12 +83,16 @@ impl<'a> Output<'a> {
 
     /// The real value of one unit.
     pub fn scale(&self) -> f32 {
-        self.scale
+        self.layer.map_or(Q15_SCALE, Layer::scale)
+    }
+
+    fn is_softmax(&self) -> bool {
+        matches!(self.layer, Some(Layer::Dense { activation: Activation::Softmax, .. }))
     }
 
     /// The real value of output `k`. After a softmax this is the logit.
     pub fn value(&self, k: usize) -> Option<f32> {
-        Some(self.get(k)? as f32 * self.scale)
+        Some(self.get(k)? as f32 * self.scale())
     }
 
     /// The index of the largest output, the first of equals; exact, for it compares integers.
@@ -108,19 +112,16 @@ impl<'a> Output<'a> {
     /// digits model the largest error of a probability is 0.0004 (`tests/probabilities.rs`). For a decision use
     /// [`argmax`](Self::argmax), which is exact.
     pub fn probabilities(&self, out: &mut [f32]) -> usize {
+        let (scale, softmax) = (self.scale(), self.is_softmax());
         let top = self.iter().max().unwrap_or(0);
         let mut sum = 0.0;
         for (slot, v) in out.iter_mut().zip(self.iter()) {
             // The difference of two i32 in units of the scale; saturating, for a hostile model's outputs may span 2^32.
-            *slot = if self.softmax {
-                F32Ext::exp(v.saturating_sub(top) as f32 * self.scale)
-            } else {
-                v as f32 * self.scale
-            };
+            *slot = if softmax { F32Ext::exp(v.saturating_sub(top) as f32 * scale) } else { v as f32 * scale };
         }
-        if self.softmax {
+        if softmax {
             for (k, v) in self.iter().enumerate() {
-                sum += out.get(k).copied().unwrap_or_else(|| F32Ext::exp(v.saturating_sub(top) as f32 * self.scale));
+                sum += out.get(k).copied().unwrap_or_else(|| F32Ext::exp(v.saturating_sub(top) as f32 * scale));
             }
             for slot in out.iter_mut().take(self.len()) {
                 *slot /= sum;

@@ -5,13 +5,14 @@
 //! sample at a time, a windowed one over a window's; otherwise they are alike.
 
 use crate::Model;
-use crate::kernel::{Four, ROWS};
+use crate::kernel::Four;
 use crate::layer::dense::Dense;
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::lstm_variants::LstmVariant;
 use crate::layer::window::Window;
 use crate::layer::{embedding, norm};
+use crate::model::Place;
 use crate::model::header::{Header, Node, packed_words};
 use crate::model::layer::{Layer, reach, row_words};
 
@@ -48,27 +49,24 @@ struct Sequence<'s> {
 }
 
 impl<'s> Sequence<'s> {
-    /// Of a source among the nodes in `before`; `samples` are there to run over.
+    /// Of a source whose buffers are in `before`; `samples` are there to run over.
     #[inline]
-    fn new(header: &Header, before: &'s [i32], source: u8, samples: usize) -> Self {
-        let Some(k) = usize::from(source).checked_sub(1) else {
+    fn new(model: &Model, before: &'s [i32], source: u8, samples: usize) -> Self {
+        let Some((node, place)) = usize::from(source).checked_sub(1).and_then(|k| model.node(k)) else {
+            let header = model.header();
             let slots = before.get(counters(header)..).unwrap_or_default();
             let slot_words = packed_words(header.inputs.into());
             return Self { slots, slot_words, count: samples, first: 0, backward: false };
         };
-        let Some(node) = header.nodes.get(k) else {
-            return Self { slots: &[], slot_words: 0, count: 0, first: 0, backward: false };
-        };
-        let mut own = before.get(header.node_start(k)..).unwrap_or_default();
-        let count = *take(&mut own, 1).first().unwrap_or(&0) as usize;
-        let memory = take(&mut own, node.layer.memory_words(header.width(node.from)));
+        let parts = Parts::new(before, place);
         let first = match (node.layer.is_recurrent(), node.steps) {
             (false, _) => 0,
-            (true, 1) => current(node, memory),
-            (true, _) if node.backward => count,
+            (true, 1) => current(node, parts.memory),
+            (true, _) if node.backward => parts.yielded,
             (true, _) => 1,
         };
-        Self { slots: own, slot_words: header.slot_words(k), count, first, backward: node.backward }
+        let (slots, slot_words) = (parts.slots, place.slot_words);
+        Self { slots, slot_words, count: parts.yielded, first, backward: node.backward }
     }
 
     /// The vector of step `t` in time.
@@ -86,89 +84,98 @@ pub(super) fn counters(header: &Header) -> usize {
 }
 
 /// The slot of a recurrent layer's current output, from what it carries; within its slots whatever was restored.
+#[inline]
 fn current(node: &Node, memory: &[i32]) -> usize {
     memory.first().map_or(0, |&slot| (slot as usize).min(node.steps.into()))
 }
 
-/// Runs all nodes over `samples` samples.
-pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
-    let header = model.header();
-    let mut records = model.records();
-    let mut start = header.sample_words();
-    for (k, node) in header.nodes.iter().enumerate() {
-        let inputs = header.width(node.from);
-        let mine = take(&mut records, node.layer.record_words(inputs) + node.layer.extra_words(inputs));
-        let size = header.node_words(k);
-        let Some((before, rest)) = words.split_at_mut_checked(start) else { return };
-        let source = Sequence::new(header, before, node.from, samples);
-        let second = match node.layer {
-            Layer::Concat { second, .. } => Some(Sequence::new(header, before, second, samples)),
-            _ => None,
-        };
-        let place = Place { header, k, node, inputs, records: mine };
-        let own = rest.get_mut(..size).unwrap_or_default();
-        place.run(source, second, own);
-        start += size;
+/// A node's parts of the state.
+#[derive(Clone, Copy)]
+struct Parts<'s> {
+    yielded: usize,
+    memory: &'s [i32],
+    slots: &'s [i32],
+}
+
+impl<'s> Parts<'s> {
+    #[inline]
+    fn new(words: &'s [i32], place: &Place) -> Self {
+        let mut own = words.get(place.state..).unwrap_or_default();
+        let yielded = take(&mut own, 1).first().map_or(0, |&n| n as usize);
+        let memory = take(&mut own, place.memory_words);
+        Self { yielded, memory, slots: take(&mut own, place.slots * place.slot_words) }
     }
 }
 
-/// A node on its way through a run.
-struct Place<'a> {
-    header: &'a Header<'a>,
-    k: usize,
+/// Runs all nodes over `samples` samples.
+pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
+    let all = model.records();
+    for (node, place) in model.nodes() {
+        let records = all.get(place.records..).unwrap_or_default();
+        let Some((before, mut own)) = words.split_at_mut_checked(place.state) else { return };
+        let source = Sequence::new(model, before, node.from, samples);
+        let Some(yielded) = take_mut(&mut own, 1).first_mut() else { return };
+        let memory = take_mut(&mut own, place.memory_words);
+        let slots = take_mut(&mut own, place.slots * place.slot_words);
+        let step = Step { node, place, records };
+        *yielded = 0;
+        if node.layer.is_recurrent() {
+            for step_in in 0..source.count {
+                let t = if node.backward { source.count - 1 - step_in } else { step_in };
+                step.recur(source.at(t), memory, slots);
+                *yielded = if node.last { 1 } else { *yielded + 1 };
+            }
+        } else if let Layer::Dense { .. } = node.layer {
+            for t in 0..source.count {
+                step.dense(source.at(t), slots.get_mut(t * place.slot_words..).unwrap_or_default());
+            }
+            *yielded = source.count as i32;
+        } else {
+            *yielded = step.others(model, before, source, samples, memory, slots);
+        }
+    }
+}
+
+/// What a step of a node reads from the blob.
+struct Step<'a> {
     node: &'a Node,
-    inputs: usize,
+    place: &'a Place,
     records: &'a [i32],
 }
 
-impl Place<'_> {
-    #[inline]
-    fn run(&self, source: Sequence, second: Option<Sequence>, mut own: &mut [i32]) {
-        let (node, layer) = (self.node, self.node.layer);
-        let Some(yielded) = take_mut(&mut own, 1).first_mut() else { return };
-        let memory = take_mut(&mut own, layer.memory_words(self.inputs));
-        let slot_words = self.header.slot_words(self.k);
-        *yielded = 0;
-        // Of two sources one may have waited.
-        let steps = source.count.min(second.map_or(usize::MAX, |s| s.count));
-        for step in 0..steps {
-            let t = if node.backward { steps - 1 - step } else { step };
-            let x = source.at(t);
-            let done = if layer.is_recurrent() {
-                self.recur(x, memory, own, slot_words);
-                true
-            } else {
-                let start = *yielded as usize * slot_words;
-                let out = own.get_mut(start..start + slot_words).unwrap_or_default();
-                self.map(x, second.map(|s| s.at(t)), memory, out)
-            };
-            *yielded = if node.last { 1 } else { *yielded + i32::from(done) };
-        }
-    }
-
+impl Step<'_> {
     /// One step of a recurrent layer: from its current slot to the next.
     #[inline]
-    fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32], slot_words: usize) {
-        let (node, layer) = (self.node, self.node.layer);
-        let slot = current(node, memory);
-        let next = if node.steps == 1 { 1 - slot } else { (slot + 1).min(node.steps.into()) };
+    fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32]) {
+        let slot_words = self.place.slot_words;
+        let slot = current(self.node, memory);
+        let next = if self.node.steps == 1 { 1 - slot } else { (slot + 1).min(self.node.steps.into()) };
         let Some((low, high)) = slots.split_at_mut_checked(slot.max(next) * slot_words) else { return };
         let low = low.get_mut(slot.min(next) * slot_words..).unwrap_or_default();
-        let low = low.get_mut(..slot_words).unwrap_or_default();
-        let high = high.get_mut(..slot_words).unwrap_or_default();
         let (h, out) = if slot < next { (low, high) } else { (high, low) };
-        let (x, h) = (fours(x), fours(h));
+        let h = fours(h.get(..slot_words).unwrap_or_default());
+        let out = out.get_mut(..slot_words).unwrap_or_default();
         if let Some(slot) = take_mut(&mut memory, 1).first_mut() {
             *slot = next as i32;
         }
+        if let Layer::Lstm { units, weights, cell_frac, z_shift, .. } = self.node.layer {
+            let cell = memory.get_mut(..units.into()).unwrap_or_default();
+            let lstm = Lstm { records: self.records, weights, cell_frac, z_shift };
+            lstm.step(fours(x), h, cell, halves_mut(out));
+        } else {
+            self.recur_others(fours(x), h, memory, out);
+        }
+    }
+
+    /// [`recur`](Self::recur) for all but the plain LSTM, out of its way.
+    #[inline(never)]
+    fn recur_others(&self, x: &[Four], h: &[Four], mut memory: &mut [i32], out: &mut [i32]) {
+        let layer = &self.node.layer;
         let cell = take_mut(&mut memory, layer.cells());
         let mut records = self.records;
-        match layer {
-            Layer::Lstm { weights, cell_frac, z_shift, .. } => {
-                Lstm { records, weights, cell_frac, z_shift }.step(x, h, cell, halves_mut(out));
-            }
+        match *layer {
             Layer::Gru { weights, z_shift, hard, reset_after, .. } if cfg!(feature = "gru") => {
-                let sections = layer.sections(self.inputs).map(|s| take(&mut records, s.words(weights)));
+                let sections = layer.sections(self.place.inputs).map(|s| take(&mut records, s.words(weights)));
                 let gru = Gru { sections, weights, z_shift, hard };
                 if reset_after {
                     gru.step_after(x, h, cell, halves_mut(out));
@@ -183,9 +190,9 @@ impl Place<'_> {
             Layer::LstmVariant { units, weights, cell_frac, z_shift, hard, peephole, projection, .. }
                 if cfg!(feature = "lstm-variants") =>
             {
-                let [units_, projected, ..] = layer.sections(self.inputs);
+                let [cells, projected, ..] = layer.sections(self.place.inputs);
                 let lstm = LstmVariant {
-                    records: take(&mut records, units_.words(weights)),
+                    records: take(&mut records, cells.words(weights)),
                     projection: take(&mut records, projected.words(weights)),
                     peepholes: if peephole.is_some() { take(&mut records, 3 * usize::from(units)) } else { &[] },
                     weights,
@@ -205,62 +212,87 @@ impl Place<'_> {
         }
     }
 
-    /// One step of a layer without a hidden state; whether it yielded an output.
+    /// One step of a dense layer.
     #[inline]
-    fn map(&self, x: &[i32], second: Option<&[i32]>, memory: &mut [i32], out: &mut [i32]) -> bool {
-        match self.node.layer {
-            Layer::Dense { weights, activation, z_shift, .. } => {
-                let dense = Dense { records: self.records, weights, activation, z_shift };
-                if self.header.is_wide(self.k) {
-                    dense.step_wide(fours(x), out.as_chunks_mut().0);
-                } else {
-                    dense.step_narrow([fours(x)], halves_mut(out).as_chunks_mut::<ROWS>().0);
-                }
-            }
-            Layer::Embedding { rows, width, weights, .. } if cfg!(feature = "embedding") => {
-                let index = halves(x).first().copied().unwrap_or(0);
-                let out = halves_mut(out).get_mut(..width.into()).unwrap_or_default();
-                embedding::look_up(self.records, weights, row_words(width.into(), weights), rows, index, out);
-            }
-            Layer::Norm { width, shift, epsilon, .. } if cfg!(feature = "norm") => {
-                let x = halves(x).get(..width.into()).unwrap_or_default();
-                norm::normalize(x, epsilon, self.records, shift, halves_mut(out));
-            }
-            Layer::Window { taps, dilation, stride, .. } if cfg!(feature = "window") => {
-                let Some(([wait, position], ring)) = memory.split_first_chunk_mut() else { return false };
-                let place_words = packed_words(self.inputs);
-                let mut window = Window { wait, position, ring, place_words };
-                return window.step(x, self.inputs, [taps, dilation, stride], halves_mut(out));
-            }
-            Layer::Concat { .. } if cfg!(feature = "window") => {
-                let x = halves(x).get(..self.inputs).unwrap_or_default();
-                let both = x.iter().chain(halves(second.unwrap_or_default()));
-                halves_mut(out).iter_mut().zip(both).for_each(|(out, v)| *out = *v);
-            }
-            _ => {}
+    fn dense(&self, x: &[i32], out: &mut [i32]) {
+        let Layer::Dense { weights, activation, z_shift, .. } = self.node.layer else { return };
+        let dense = Dense { records: self.records, weights, activation, z_shift };
+        let out = out.get_mut(..self.place.slot_words).unwrap_or_default();
+        if self.place.wide {
+            dense.step_wide(fours(x), out.as_chunks_mut().0);
+        } else {
+            dense.step_narrow([fours(x)], halves_mut(out).as_chunks_mut().0);
         }
-        true
+    }
+
+    /// All steps of another layer without a hidden state; how many outputs it yielded.
+    #[inline(never)]
+    fn others(
+        &self,
+        model: &Model,
+        before: &[i32],
+        source: Sequence,
+        samples: usize,
+        memory: &mut [i32],
+        slots: &mut [i32],
+    ) -> i32 {
+        let (inputs, slot_words) = (self.place.inputs, self.place.slot_words);
+        let second = match self.node.layer {
+            Layer::Concat { second, .. } => Sequence::new(model, before, second, samples),
+            _ => source,
+        };
+        let mut yielded = 0;
+        // Of two sources one may have waited.
+        for t in 0..source.count.min(second.count) {
+            let x = source.at(t);
+            let out = slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
+            let out = halves_mut(out);
+            match self.node.layer {
+                Layer::Embedding { rows, width, weights, .. } if cfg!(feature = "embedding") => {
+                    let index = halves(x).first().copied().unwrap_or(0);
+                    let out = out.get_mut(..width.into()).unwrap_or_default();
+                    embedding::look_up(self.records, weights, row_words(width.into(), weights), rows, index, out);
+                }
+                Layer::Norm { width, shift, epsilon, .. } if cfg!(feature = "norm") => {
+                    let x = halves(x).get(..width.into()).unwrap_or_default();
+                    let gains = self.records.get(..2 * usize::from(width)).unwrap_or_default();
+                    norm::normalize(x, epsilon, gains, shift, out);
+                }
+                Layer::Window { taps, dilation, stride, .. } if cfg!(feature = "window") => {
+                    let Some(([wait, position], ring)) = memory.split_first_chunk_mut() else { break };
+                    let mut window = Window { wait, position, ring, place_words: packed_words(inputs) };
+                    if !window.step(x, inputs, [taps, dilation, stride], out) {
+                        continue;
+                    }
+                }
+                Layer::Concat { width, .. } if cfg!(feature = "window") => {
+                    let first = halves(x).get(..inputs).unwrap_or_default();
+                    let both = first.iter().chain(halves(second.at(t)));
+                    out.iter_mut().take(width.into()).zip(both).for_each(|(out, v)| *out = *v);
+                }
+                _ => {}
+            }
+            yielded += 1;
+        }
+        yielded as i32
     }
 }
 
 /// Puts every node into its initial state.
 pub(super) fn reset(model: &Model, words: &mut [i32]) {
-    let header = model.header();
-    let mut records = model.records();
-    let mut rest = words.get_mut(header.sample_words()..).unwrap_or_default();
-    rest.fill(0);
-    for (k, node) in header.nodes.iter().enumerate() {
-        let inputs = header.width(node.from);
-        take(&mut records, node.layer.record_words(inputs));
-        let extra = take(&mut records, node.layer.extra_words(inputs));
-        let own = take_mut(&mut rest, header.node_words(k));
-        let Some((_, memory)) = own.split_first_mut() else { return };
+    words.get_mut(model.header().sample_words()..).unwrap_or_default().fill(0);
+    let all = model.records();
+    for (node, place) in model.nodes() {
+        let extra = all.get(place.records + place.record_words..).and_then(|e| e.get(..place.extra_words));
+        let extra = extra.unwrap_or_default();
+        let memory = words.get_mut(place.state + 1..).unwrap_or_default();
         match node.layer {
-            Layer::Window { taps, dilation, causal, .. } => {
+            Layer::Window { taps, dilation, causal, .. } if cfg!(feature = "window") => {
                 let reach = reach(taps, dilation);
                 let Some((wait, rest)) = memory.split_first_mut() else { return };
                 *wait = if causal { 1 } else { reach as i32 };
-                for slot in rest.get_mut(1..).unwrap_or_default().chunks_exact_mut(packed_words(inputs)).take(reach) {
+                let ring = rest.get_mut(1..).unwrap_or_default();
+                for slot in ring.chunks_exact_mut(packed_words(place.inputs).max(1)).take(reach) {
                     slot.iter_mut().zip(extra).for_each(|(slot, v)| *slot = *v);
                 }
             }
@@ -268,10 +300,11 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
             | Layer::Gru { initial: true, .. }
             | Layer::Rnn { initial: true, .. }
             | Layer::LstmVariant { initial: true, .. } => {
-                let (cells, hidden) = (node.layer.cells(), packed_words(node.layer.width()));
-                let start = extra.len().saturating_sub(cells + hidden);
+                // The last words behind the records: the 32-bit state, then the hidden state.
+                let cells = node.layer.cells();
+                let start = extra.len().saturating_sub(cells + place.slot_words);
                 let (c, h) = extra.get(start..).and_then(|e| e.split_at_checked(cells)).unwrap_or_default();
-                let (state, outputs) = memory.split_at_mut_checked(node.layer.memory_words(inputs)).unwrap_or_default();
+                let (state, outputs) = memory.split_at_mut_checked(place.memory_words).unwrap_or_default();
                 state.iter_mut().skip(1).zip(c).for_each(|(slot, v)| *slot = *v);
                 outputs.iter_mut().zip(h).for_each(|(slot, v)| *slot = *v);
             }
@@ -280,35 +313,25 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
     }
 }
 
-/// A node's parts of the state: how many outputs it yielded, what it carries, its outputs.
-pub(super) fn parts<'s>(header: &Header, words: &'s [i32], k: usize) -> Option<(usize, &'s [i32], &'s [i32])> {
-    let node = header.nodes.get(k)?;
-    let own = words.get(header.node_start(k)..)?.get(..header.node_words(k))?;
-    let (yielded, rest) = own.split_first()?;
-    let (memory, slots) = rest.split_at_checked(node.layer.memory_words(header.width(node.from)))?;
-    Some((*yielded as usize, memory, slots))
-}
-
-/// The output of node `k` at step `t` of the latest run, or its latest.
-pub(super) fn output<'s>(header: &Header, words: &'s [i32], k: usize, t: Option<usize>) -> Option<&'s [i32]> {
-    let node = header.nodes.get(k)?;
-    let (yielded, memory, slots) = parts(header, words, k)?;
-    let t = t.unwrap_or(yielded.clamp(1, node.steps.into()) - 1);
+/// The output of node `k` at step `t` of the latest run, or its latest, and how many there are.
+#[inline]
+pub(super) fn output<'s>(model: &Model, words: &'s [i32], k: usize, t: Option<usize>) -> Option<(&'s [i32], usize)> {
+    let (node, place) = model.node(k)?;
+    let parts = Parts::new(words, place);
+    let t = t.unwrap_or(parts.yielded.clamp(1, node.steps.into()) - 1);
     let slot = match (node.layer.is_recurrent(), node.steps) {
         (false, _) => t,
-        (true, 1) => current(node, memory),
-        (true, _) if node.backward => yielded.checked_sub(t)?,
+        (true, 1) => current(node, parts.memory),
+        (true, _) if node.backward => parts.yielded.checked_sub(t)?,
         (true, _) => t + 1,
     };
-    let size = header.slot_words(k);
-    slots.get(slot * size..)?.get(..size)
+    Some((parts.slots.get(slot * place.slot_words..)?.get(..place.slot_words)?, parts.yielded))
 }
 
 /// The 32-bit state and the hidden state of node `k`, if it is recurrent.
-pub(super) fn state<'s>(header: &Header, words: &'s [i32], k: usize) -> Option<(&'s [i32], &'s [i16])> {
-    let node = header.nodes.get(k).filter(|n| n.layer.is_recurrent())?;
-    let (_, memory, slots) = parts(header, words, k)?;
-    let size = header.slot_words(k);
-    let hidden = slots.get(current(node, memory) * size..)?.get(..size)?;
-    Some((memory.get(1..)?.get(..node.layer.cells())?, halves(hidden).get(..node.layer.width())?))
+pub(super) fn state<'s>(model: &Model, words: &'s [i32], k: usize) -> Option<(&'s [i32], &'s [i16])> {
+    let (node, place) = model.node(k).filter(|(node, _)| node.layer.is_recurrent())?;
+    let parts = Parts::new(words, place);
+    let hidden = parts.slots.get(current(node, parts.memory) * place.slot_words..)?.get(..place.slot_words)?;
+    Some((parts.memory.get(1..)?.get(..node.layer.cells())?, halves(hidden).get(..node.layer.width())?))
 }

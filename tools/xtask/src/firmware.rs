@@ -33,12 +33,7 @@ impl Firmware {
         self.build_with(program, &["--no-default-features"], &[])
     }
 
-    fn build_with(
-        &self,
-        program: &str,
-        arguments: &[&str],
-        environment: &[(&str, PathBuf)],
-    ) -> Result<PathBuf> {
+    fn build_with(&self, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
         let toolchain = Toolchain::for_target(self.target)?;
         // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
         let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { "target/boards" })?;
