@@ -49,7 +49,7 @@ proptest! {
                 if let Some(h) = session.hidden(k) {
                     prop_assert!(h.iter().map(|h| i128::from(h.to_bits())).eq(oracle.memories[k].h.iter().copied()));
                 }
-                prop_assert_eq!(session.cell(k).is_some(), layer.node.layer.cells() > 0);
+                prop_assert_eq!(session.cell(k).is_some(), layer.node.layer.cell_frac().is_some());
                 if let Some(cell) = session.cell(k) {
                     prop_assert!(cell.raw.iter().map(|&c| i128::from(c)).eq(oracle.memories[k].c.iter().copied()));
                 }

@@ -13,7 +13,9 @@
 
 use crate::kernel::{self, Four, ROWS, Vector, mul_high};
 use crate::model::header::Weights;
-use crate::numeric::activation::{gate_raw, sigmoid_raw, tanh_raw};
+#[cfg(feature = "layers")]
+use crate::numeric::activation::gate_raw;
+use crate::numeric::activation::{sigmoid_raw, tanh_raw};
 
 /// The smallest and largest number of fractional bits of a cell state: magnitudes up to `2^13` and down to 2.
 ///
@@ -74,6 +76,7 @@ impl Update {
     }
 
     /// The same with hard sigmoids or peepholes, whose products are shifted right by `shift`.
+    #[cfg(feature = "layers")]
     #[inline(always)]
     pub(super) fn step_variant(
         self,

@@ -3,10 +3,15 @@
 //! A layer reads its records in order, once, from the words section of the blob.
 
 pub mod dense;
+#[cfg(feature = "layers")]
 pub mod embedding;
+#[cfg(feature = "layers")]
 pub mod gru;
 pub mod input;
 pub mod lstm;
+#[cfg(feature = "layers")]
 pub mod lstm_variants;
+#[cfg(feature = "layers")]
 pub mod norm;
+#[cfg(feature = "layers")]
 pub mod window;

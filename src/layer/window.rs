@@ -21,7 +21,7 @@ impl Window<'_> {
         [taps, dilation, stride]: [u16; 3],
         out: &mut [i16],
     ) -> bool {
-        let reach = crate::model::layer::reach(taps, dilation);
+        let reach = crate::model::more::reach(taps, dilation);
         let place = (*self.position).clamp(0, reach as i32 - 1) as usize;
         let words = self.place_words;
         if let Some(slot) = self.ring.get_mut(place * words..(place + 1) * words) {

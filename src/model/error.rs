@@ -30,7 +30,8 @@ pub enum LoadError {
     },
     /// The checksum must match: the blob was damaged.
     Checksum,
-    /// The header must decode, and fill the length that the prefix gives.
+    /// The header must decode, and fill the length that the prefix gives. Without the crate's feature `layers` those with
+    /// other layers than LSTM and dense do not.
     Header,
     /// A model must have at least one input feature and one layer, and no layer of width 0.
     Empty,
@@ -53,11 +54,6 @@ pub enum LoadError {
     },
     /// A layer's sources must stand before it, and its width and steps follow from theirs.
     Graph {
-        /// The layer.
-        layer: u8,
-    },
-    /// This build of the crate must have the layer: enable its feature.
-    Unsupported {
         /// The layer.
         layer: u8,
     },
@@ -103,9 +99,6 @@ impl core::fmt::Display for LoadError {
             }
             LoadError::Graph { layer } => {
                 write!(f, "layer {layer} does not follow from the layers before it")
-            }
-            LoadError::Unsupported { layer } => {
-                write!(f, "layer {layer} is of a kind that this program was built without")
             }
             LoadError::Softmax { layer } => {
                 write!(f, "layer {layer} is a softmax and not an output")

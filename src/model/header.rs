@@ -140,6 +140,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// [`steps`](Self::steps), where this build has windows.
+    #[inline]
+    pub(crate) const fn run_steps(&self) -> usize {
+        if cfg!(feature = "layers") { self.steps as usize } else { 1 }
+    }
+
+    /// [`backward`](Self::backward), where this build has windows.
+    #[inline]
+    pub(crate) const fn walks_backward(&self) -> bool {
+        cfg!(feature = "layers") && self.backward
+    }
+
     /// A node of a streaming model behind source `from`.
     pub const fn streaming(from: u8, layer: Layer) -> Self {
         Self { from, backward: false, last: false, steps: 1, layer }
@@ -171,6 +183,7 @@ pub struct Header<'a> {
 
 impl Header<'_> {
     /// Number of values of a source: 0 is the sample, `k` the node `k - 1`. Zero for a source that is not there.
+    #[inline(never)] // many callers, none of them on a step's way
     pub fn width(&self, source: u8) -> usize {
         match source {
             0 => self.inputs as usize,
@@ -179,11 +192,24 @@ impl Header<'_> {
     }
 
     /// The most steps of a source in one run.
+    #[inline(never)] // many callers, none of them on a step's way
     pub fn steps(&self, source: u8) -> usize {
         match source {
             0 => self.samples(),
-            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.steps as usize),
+            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.run_steps()),
         }
+    }
+
+    /// Whether the model runs over windows of samples, and this build has them.
+    #[inline]
+    pub const fn is_windowed(&self) -> bool {
+        cfg!(feature = "layers") && self.window > 0
+    }
+
+    /// Whether samples that equal the mask are skipped, and this build has masks.
+    #[inline]
+    pub const fn is_masked(&self) -> bool {
+        cfg!(feature = "layers") && self.mask
     }
 
     /// Samples that the state holds.
@@ -192,47 +218,24 @@ impl Header<'_> {
     }
 
     /// Whether node `k` keeps its outputs in 32 bits: a dense head that no node takes.
-    #[inline(never)]
+    #[inline(never)] // many callers, none of them on a step's way
     pub fn is_wide(&self, k: usize) -> bool {
         let source = k as u8 + 1;
-        let taken = |n: &Node| n.from == source || matches!(n.layer, Layer::Concat { second, .. } if second == source);
+        let taken = |n: &Node| n.from == source || n.layer.second() == Some(source);
         let dense = matches!(self.nodes.get(k), Some(Node { layer: Layer::Dense { .. }, .. }));
         dense && self.heads.contains(&(k as u8)) && !self.nodes.iter().any(taken)
     }
 
-    /// Words of one output of node `k`.
-    pub fn slot_words(&self, k: usize) -> usize {
-        let width = self.width(k as u8 + 1);
-        if self.is_wide(k) { padded(width) } else { packed_words(width) }
-    }
-
-    /// How many outputs node `k` has room for. A recurrent layer reads its former output while it writes the next.
-    pub fn slots(&self, k: usize) -> usize {
-        let Some(node) = self.nodes.get(k) else { return 0 };
-        node.steps as usize + usize::from(node.layer.is_recurrent())
-    }
-
     /// Words of state before the first node's: the sample, or a window's counters and samples.
+    #[inline(never)] // many callers, none of them on a step's way
     pub fn sample_words(&self) -> usize {
-        let counters = if self.window == 0 { 0 } else { 2 };
-        counters + self.samples() * packed_words(self.inputs as usize)
-    }
-
-    /// Words of state of node `k`: a counter of its outputs, what it carries from step to step, the outputs.
-    #[inline(never)]
-    pub fn node_words(&self, k: usize) -> usize {
-        let Some(node) = self.nodes.get(k) else { return 0 };
-        1 + node.layer.memory_words(self.width(node.from)) + self.slots(k) * self.slot_words(k)
-    }
-
-    /// Words of state.
-    pub fn state_words(&self) -> usize {
-        self.sample_words() + (0..self.nodes.len()).map(|k| self.node_words(k)).sum::<usize>()
+        let counters = if self.is_windowed() { 2 } else { 0 };
+        counters + self.samples().saturating_mul(packed_words(self.inputs as usize))
     }
 
     /// Words of the input map and the mask, with which the words section begins.
     pub fn input_words(&self) -> usize {
         let inputs = self.inputs as usize;
-        inputs * FEATURE_WORDS + if self.mask { packed_words(inputs) } else { 0 }
+        inputs * FEATURE_WORDS + if self.is_masked() { packed_words(inputs) } else { 0 }
     }
 }

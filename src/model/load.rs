@@ -1,8 +1,9 @@
 //! The checked loader. `docs/blob.md` lists the checks in the order in which they stand here.
 
-use super::header::{Activation, FORMAT_VERSION, Header, MAGIC, PREFIX_BYTES, Weights, packed_words};
-use super::layer::{Layer, Section, row_words};
-use super::{LoadError, Model, Place};
+use super::header::{Activation, FORMAT_VERSION, Header, MAGIC, PREFIX_BYTES, Weights};
+use super::layer::{Layer, Section};
+use super::place::Places;
+use super::{LoadError, Model};
 use crate::kernel::layout::unpack;
 use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
 use crate::layer::input::Feature;
@@ -76,16 +77,16 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
         return Err(LoadError::Empty);
     }
     graph(&header)?;
-    if state_count(&header) > u64::from(u32::MAX) / 8 {
+    let places = Places::new(&header);
+    if places.state > u32::MAX as usize / 8 {
         return Err(LoadError::Header);
     }
-    let needed = word_count(&header).ok_or(LoadError::Header)?;
-    if needed * 4 != words.len() as u64 {
+    let needed = places.records.saturating_add(header.input_words());
+    if needed.saturating_mul(4) != words.len() {
         return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
     }
     let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
     names(&header)?;
-    let places = Place::all(&header);
     let model = Model { header, places, words, id };
     for (k, feature) in model.features().enumerate() {
         if !Feature::is_valid(feature) {
@@ -94,45 +95,6 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     }
     records(&model)?;
     Ok(model)
-}
-
-/// The words section's length in 64 bits: on a 32-bit core a hostile header's product could wrap around.
-///
-/// None also for layers that do not follow from their sources, so that every later sum is of words that are there.
-fn word_count(header: &Header) -> Option<u64> {
-    let mut sum = header.input_words() as u64;
-    for node in &header.nodes {
-        let inputs = header.width(node.from);
-        if let Some(weights) = node.layer.weights() {
-            for section in node.layer.sections(inputs) {
-                sum = sum.checked_add((section.records as u64).checked_mul(section.record_words(weights) as u64)?)?;
-            }
-        }
-        // At most 65,535 rows of 65,535 columns, which is no overflow in 32 bits of words.
-        sum = sum.checked_add(extra_words(&node.layer, inputs))?;
-    }
-    (sum < u64::from(u32::MAX) / 4).then_some(sum)
-}
-
-/// [`Layer::extra_words`] in 64 bits.
-fn extra_words(layer: &Layer, inputs: usize) -> u64 {
-    match *layer {
-        Layer::Embedding { rows, width, weights, .. } => u64::from(rows) * row_words(width.into(), weights) as u64,
-        _ => layer.extra_words(inputs) as u64,
-    }
-}
-
-/// Words of state in 64 bits.
-fn state_count(header: &Header) -> u64 {
-    let nodes = header.nodes.iter().enumerate().map(|(k, node)| {
-        let inputs = header.width(node.from);
-        let window = match node.layer {
-            Layer::Window { taps, dilation, .. } => u64::from(taps) * u64::from(dilation) * (inputs as u64 / 2 + 2),
-            _ => node.layer.memory_words(inputs) as u64,
-        };
-        2 + window + (header.slots(k) as u64) * header.slot_words(k) as u64
-    });
-    nodes.sum::<u64>() + (header.samples() as u64) * packed_words(header.inputs.into()) as u64
 }
 
 fn names(header: &Header) -> Result<(), LoadError> {
@@ -148,67 +110,55 @@ fn names(header: &Header) -> Result<(), LoadError> {
 
 /// Whether every node stands behind its sources, and its width and steps follow from them.
 fn graph(header: &Header) -> Result<(), LoadError> {
+    if !cfg!(feature = "layers") && (header.window > 0 || header.mask) {
+        return Err(LoadError::Header);
+    }
     for (k, node) in header.nodes.iter().enumerate() {
         let layer = k as u8;
-        if !node.layer.is_supported() {
-            return Err(LoadError::Unsupported { layer });
+        let second = node.layer.second().unwrap_or(node.from);
+        for source in [node.from, second] {
+            let taken = |k: u8| !header.is_wide(k as usize);
+            if usize::from(source) > k || !source.checked_sub(1).is_none_or(taken) {
+                return Err(LoadError::Graph { layer });
+            }
         }
-        let (inputs, steps) = (header.width(node.from), header.steps(node.from));
-        let before = |source: u8| usize::from(source) <= k;
-        let taken = |source: u8| source == 0 || !header.is_wide(source as usize - 1);
-        let width = node.layer.width();
-        let fits = match node.layer {
-            Layer::Window { taps, dilation, stride, .. } => {
-                taps > 0 && dilation > 0 && stride > 0 && width == usize::from(taps) * inputs
-            }
-            Layer::Concat { second, .. } => {
-                let steps_of_both = before(second) && taken(second) && header.steps(second) == steps;
-                steps_of_both && width == inputs + header.width(second)
-            }
-            Layer::Norm { .. } => width == inputs,
-            Layer::Embedding { rows, weights, .. } => {
-                inputs == 1 && rows > 0 && rows <= 1 << 15 && weights != Weights::W4
-            }
-            Layer::LstmVariant { units, projection, .. } => projection <= units,
-            _ => true,
+        let steps = header.steps(node.from);
+        let fits = match &node.layer {
+            Layer::More(more) => more::follows(more, header, node.from),
+            Layer::Lstm { .. } | Layer::Dense { .. } => true,
         };
         // Backward walks are a window's, and only a layer with a state has a direction or a last step.
-        let directed = node.backward || node.last;
-        let walks = !node.backward || header.window > 0;
-        let walks = walks && (!directed || node.layer.is_recurrent());
+        let walks = node.layer.is_recurrent() || !(node.backward || node.last);
+        let walks = walks && (!node.backward || header.window > 0);
         let yields = if node.last { 1 } else { steps };
-        if !(fits && walks && before(node.from) && taken(node.from) && usize::from(node.steps) == yields) {
+        if !(fits && walks && header.steps(second) == steps && usize::from(node.steps) == yields) {
             return Err(LoadError::Graph { layer });
         }
-        let softmax = matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. })
-            || matches!(node.layer, Layer::Rnn { activation: Activation::Softmax, .. });
-        if softmax && !header.is_wide(k) {
+        if matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. }) && !header.is_wide(k) {
             return Err(LoadError::Softmax { layer });
         }
     }
-    // A value of joined inputs has no scale of its own.
-    let scaled = |&node: &u8| {
-        let layer = header.nodes.get(node as usize).map(|n| n.layer);
-        layer.is_some_and(|l| !matches!(l, Layer::Window { .. } | Layer::Concat { .. }))
+    // A value of joined inputs has no unit of its own.
+    let has_unit = |&node: &u8| match header.nodes.get(node as usize).map(|n| &n.layer) {
+        Some(Layer::More(more)) => more::has_unit(more),
+        layer => layer.is_some(),
     };
-    header.heads.iter().all(scaled).then_some(()).ok_or(LoadError::Empty)
+    if header.heads.iter().all(has_unit) { Ok(()) } else { Err(LoadError::Empty) }
 }
 
 /// Scales and shifts of each layer, then the bounds of each row.
 fn records(model: &Model) -> Result<(), LoadError> {
     let mut words = model.records();
-    for (k, node) in model.header.nodes.iter().enumerate() {
-        let (layer, index) = (node.layer, k as u8);
-        let inputs = model.header.width(node.from);
-        let z_shift = scales(&layer).ok_or(LoadError::Scale { layer: index })?;
+    for (k, (node, place)) in model.nodes().enumerate() {
+        let (layer, index) = (&node.layer, k as u8);
+        let z_shift = scales(layer).ok_or(LoadError::Scale { layer: index })?;
+        let shape = layer.shape(place.inputs);
         let mut record = 0;
-        for (kind, section) in layer.sections(inputs).iter().enumerate() {
+        for (kind, section) in shape.sections.iter().enumerate() {
             let Some(weights) = layer.weights() else { break };
-            // The sum of a GRU's two parts of a candidate, and what a projection yields.
             let shift = match layer {
-                Layer::Gru { reset_after: true, .. } if kind >= 2 => z_shift + 1,
-                Layer::LstmVariant { .. } if kind == 1 => 0,
-                _ => z_shift,
+                Layer::More(more) => more::shift(more, kind, z_shift),
+                Layer::Lstm { .. } | Layer::Dense { .. } => z_shift,
             };
             let size = section.record_words(weights);
             for _ in 0..section.records {
@@ -219,13 +169,10 @@ fn records(model: &Model) -> Result<(), LoadError> {
                 record += 1;
             }
         }
-        let extra = words.split_off(..layer.extra_words(inputs)).unwrap_or_default();
-        let multipliers = match layer {
-            Layer::LstmVariant { units, peephole: Some(_), .. } => extra.get(..3 * usize::from(units)),
-            Layer::Norm { width, .. } => extra.get(..width.into()),
-            _ => None,
-        };
-        if multipliers.unwrap_or_default().iter().any(|m| m.unsigned_abs() > 32767) {
+        let extra = words.split_off(..shape.extra).unwrap_or_default();
+        if let Layer::More(more) = layer
+            && !more::extra_fits(more, extra)
+        {
             return Err(LoadError::Scale { layer: index });
         }
     }
@@ -234,30 +181,111 @@ fn records(model: &Model) -> Result<(), LoadError> {
 
 /// A layer's left shift to Q16.16, if its scales and shifts are in range.
 fn scales(layer: &Layer) -> Option<u8> {
-    let scale = layer.scale();
     // Finite and positive, by the bits: a comparison of floats is a function of its own without an FPU.
-    let usable = (1..f32::INFINITY.to_bits()).contains(&scale.to_bits());
+    let usable = (1..f32::INFINITY.to_bits()).contains(&layer.scale().to_bits());
     if !usable || layer.cell_frac().is_some_and(|frac| !CELL_FRAC.contains(&frac)) {
         return None;
     }
-    let z_shift = match *layer {
-        Layer::Lstm { z_shift, .. } | Layer::Gru { z_shift, .. } => z_shift,
-        Layer::Dense { activation, z_shift, .. } | Layer::Rnn { activation, z_shift, .. } => {
-            if !activation.is_squashing() && z_shift != 0 {
-                return None;
-            }
-            z_shift
-        }
-        Layer::LstmVariant { z_shift, peephole, .. } => {
-            if peephole.is_some_and(|frac| frac > 15) {
-                return None;
-            }
-            z_shift
-        }
-        Layer::Norm { shift, .. } => return (shift <= 31).then_some(0),
-        Layer::Embedding { .. } | Layer::Window { .. } | Layer::Concat { .. } => 0,
+    let z_shift = match layer {
+        Layer::Lstm { z_shift, .. } => *z_shift,
+        Layer::Dense { activation, z_shift, .. } => shift_of(*activation, *z_shift)?,
+        Layer::More(more) => more::z_shift(more)?,
     };
     (z_shift <= 15).then_some(z_shift)
+}
+
+/// Only activations that squash have a shift.
+fn shift_of(activation: Activation, z_shift: u8) -> Option<u8> {
+    (z_shift == 0 || activation.is_squashing()).then_some(z_shift)
+}
+
+#[cfg(feature = "layers")]
+mod more {
+    //! What is asked of the other layers.
+
+    use super::shift_of;
+    use crate::model::header::{Activation, Header, Weights};
+    use crate::model::more::More;
+
+    /// Whether the width is the sources'.
+    pub(super) fn follows(more: &More, header: &Header, from: u8) -> bool {
+        let (inputs, width) = (header.width(from), more.width());
+        match *more {
+            More::Window { taps, dilation, stride, .. } => {
+                taps > 0 && dilation > 0 && stride > 0 && width == usize::from(taps) * inputs
+            }
+            More::Concat { second, .. } => width == inputs + header.width(second),
+            More::Norm { .. } => width == inputs,
+            More::Embedding { rows, weights, .. } => {
+                inputs == 1 && rows > 0 && rows <= 1 << 15 && weights != Weights::W4
+            }
+            More::LstmVariant { units, projection, .. } => projection <= units,
+            More::Rnn { activation, .. } => activation != Activation::Softmax,
+            More::Gru { .. } => true,
+        }
+    }
+
+    pub(super) fn has_unit(more: &More) -> bool {
+        more.has_unit()
+    }
+
+    /// The left shift to Q16.16, if the others are in range.
+    pub(super) fn z_shift(more: &More) -> Option<u8> {
+        match *more {
+            More::Gru { z_shift, .. } => Some(z_shift),
+            More::Rnn { activation, z_shift, .. } => shift_of(activation, z_shift),
+            More::LstmVariant { z_shift, peephole, .. } => peephole.is_none_or(|f| f <= 15).then_some(z_shift),
+            More::Norm { shift, .. } => (shift <= 31).then_some(0),
+            More::Embedding { .. } | More::Window { .. } | More::Concat { .. } => Some(0),
+        }
+    }
+
+    /// The shift that a kind of record must bear: the two parts of a GRU's candidate are added, a projection is not shifted.
+    pub(super) fn shift(more: &More, kind: usize, z_shift: u8) -> u8 {
+        match more {
+            More::Gru { reset_after: true, .. } if kind >= 2 => z_shift + 1,
+            More::LstmVariant { .. } if kind == 1 => 0,
+            _ => z_shift,
+        }
+    }
+
+    /// Whether peepholes and gains are 16-bit multipliers.
+    pub(super) fn extra_fits(more: &More, extra: &[i32]) -> bool {
+        let multipliers = match *more {
+            More::LstmVariant { units, peephole: Some(_), .. } => extra.get(..3 * usize::from(units)),
+            More::Norm { width, .. } => extra.get(..width.into()),
+            _ => None,
+        };
+        multipliers.unwrap_or_default().iter().all(|m| m.unsigned_abs() <= 32767)
+    }
+}
+
+#[cfg(not(feature = "layers"))]
+mod more {
+    //! There are no other layers.
+
+    use crate::model::header::Header;
+    use crate::model::more::More;
+
+    pub(super) fn follows(more: &More, _: &Header, _: u8) -> bool {
+        match *more {}
+    }
+
+    pub(super) fn has_unit(more: &More) -> bool {
+        match *more {}
+    }
+
+    pub(super) fn z_shift(more: &More) -> Option<u8> {
+        match *more {}
+    }
+
+    pub(super) fn shift(more: &More, _: usize, _: u8) -> u8 {
+        match *more {}
+    }
+
+    pub(super) fn extra_fits(more: &More, _: &[i32]) -> bool {
+        match *more {}
+    }
 }
 
 /// Whether no input can overflow an accumulator or a pre-activation of this record.

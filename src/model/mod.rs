@@ -6,13 +6,16 @@ mod error;
 pub mod header;
 pub mod layer;
 mod load;
+#[cfg_attr(not(feature = "layers"), path = "no_more.rs")]
+pub mod more;
 mod place;
 
 pub use error::LoadError;
 pub use load::{checksum, prefix};
 
-use header::{FEATURE_WORDS, Header, MAX_LAYERS, Node};
-pub(crate) use place::Place;
+use header::{FEATURE_WORDS, Header, Node};
+pub use place::Place;
+use place::Places;
 
 use crate::layer::input::Feature;
 
@@ -22,7 +25,7 @@ use crate::layer::input::Feature;
 #[derive(Clone, Debug)]
 pub struct Model<'a> {
     header: Header<'a>,
-    places: heapless::Vec<Place, MAX_LAYERS>,
+    places: Places,
     words: &'a [i32],
     id: u32,
 }
@@ -74,7 +77,7 @@ impl<'a> Model<'a> {
 
     /// Bytes that a [`State`](crate::State) must have for this model.
     pub fn state_bytes(&self) -> usize {
-        self.header.state_words() * 4
+        self.places.state * 4
     }
 
     /// Bytes that [`Session::save`](crate::Session::save) writes: model id, state, CRC-32.
@@ -124,13 +127,13 @@ impl<'a> Model<'a> {
     }
 
     /// Each node with its place.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&Node, &Place)> {
-        self.header.nodes.iter().zip(&self.places)
+    pub fn nodes(&self) -> impl Iterator<Item = (&Node, &Place)> {
+        self.header.nodes.iter().zip(&self.places.each)
     }
 
     /// Node `k` with its place.
-    pub(crate) fn node(&self, k: usize) -> Option<(&Node, &Place)> {
-        Some((self.header.nodes.get(k)?, self.places.get(k)?))
+    pub fn node(&self, k: usize) -> Option<(&Node, &Place)> {
+        Some((self.header.nodes.get(k)?, self.places.each.get(k)?))
     }
 }
 

@@ -118,6 +118,7 @@ pub(crate) fn hard_sigmoid_raw(z: i32) -> i32 {
 }
 
 /// A gate: the sigmoid or the hard one.
+#[cfg(feature = "layers")]
 #[inline(always)]
 pub(crate) fn gate_raw(hard: bool, z: i32) -> i32 {
     if hard { hard_sigmoid_raw(z) } else { sigmoid_raw(z) }

@@ -1,5 +1,7 @@
 //! What an application holds: a [`State`] for the buffers and a [`Session`] that steps a model through them.
 
+#[cfg_attr(not(feature = "layers"), path = "no_others.rs")]
+mod others;
 mod output;
 mod save;
 mod state;
@@ -121,7 +123,7 @@ impl<'a> Session<'a> {
             return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
         }
         let (mut start, size) = (0, packed_words(needed));
-        if model.header().window > 0 {
+        if model.header().is_windowed() {
             let kept = self.words.get(1).map_or(0, |&kept| (kept as usize).min(model.header().samples() - 1));
             start = walk::counters(model.header()) + kept * size;
         }
@@ -132,8 +134,8 @@ impl<'a> Session<'a> {
     /// Runs the model on the sample that was put in its place, or on the window that it completes.
     fn advance(&mut self) -> Output<'_> {
         let model = self.model;
-        let masked = model.header().mask && self.is_masked();
-        if model.header().window == 0 {
+        let masked = model.header().is_masked() && self.is_masked();
+        if !model.header().is_windowed() {
             if !masked {
                 walk::run(model, self.words, 1);
             }

@@ -4,45 +4,42 @@
 //! outputs it yielded in the latest run, what it carries from step to step, and its outputs. A streaming model runs over one
 //! sample at a time, a windowed one over a window's; otherwise they are alike.
 
+use super::others;
 use crate::Model;
 use crate::kernel::Four;
 use crate::layer::dense::Dense;
-use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
-use crate::layer::lstm_variants::LstmVariant;
-use crate::layer::window::Window;
-use crate::layer::{embedding, norm};
 use crate::model::Place;
 use crate::model::header::{Header, Node, packed_words};
-use crate::model::layer::{Layer, reach, row_words};
+use crate::model::layer::Layer;
 
-fn fours(words: &[i32]) -> &[Four] {
+pub(super) fn fours(words: &[i32]) -> &[Four] {
     words.as_chunks().0
 }
 
-fn halves(words: &[i32]) -> &[i16] {
+pub(super) fn halves(words: &[i32]) -> &[i16] {
     bytemuck::cast_slice(words)
 }
 
-fn halves_mut(words: &mut [i32]) -> &mut [i16] {
+pub(super) fn halves_mut(words: &mut [i32]) -> &mut [i16] {
     bytemuck::cast_slice_mut(words)
 }
 
 /// The next `len` words; none past the end, where a checked model with a checked state never goes.
-fn take<'a>(words: &mut &'a [i32], len: usize) -> &'a [i32] {
+pub(super) fn take<'a>(words: &mut &'a [i32], len: usize) -> &'a [i32] {
     words.split_off(..len).unwrap_or_default()
 }
 
-fn take_mut<'s>(words: &mut &'s mut [i32], len: usize) -> &'s mut [i32] {
+pub(super) fn take_mut<'s>(words: &mut &'s mut [i32], len: usize) -> &'s mut [i32] {
     words.split_off_mut(..len).unwrap_or_default()
 }
 
 /// What a source yielded in this run.
 #[derive(Clone, Copy)]
-struct Sequence<'s> {
+pub(super) struct Sequence<'s> {
     slots: &'s [i32],
     slot_words: usize,
-    count: usize,
+    pub(super) count: usize,
     /// The slot of the first step in time.
     first: usize,
     backward: bool,
@@ -59,19 +56,19 @@ impl<'s> Sequence<'s> {
             return Self { slots, slot_words, count: samples, first: 0, backward: false };
         };
         let parts = Parts::new(before, place);
-        let first = match (node.layer.is_recurrent(), node.steps) {
+        let first = match (node.layer.is_recurrent(), node.run_steps()) {
             (false, _) => 0,
             (true, 1) => current(node, parts.memory),
-            (true, _) if node.backward => parts.yielded,
+            (true, _) if node.walks_backward() => parts.yielded,
             (true, _) => 1,
         };
         let (slots, slot_words) = (parts.slots, place.slot_words);
-        Self { slots, slot_words, count: parts.yielded, first, backward: node.backward }
+        Self { slots, slot_words, count: parts.yielded, first, backward: node.walks_backward() }
     }
 
     /// The vector of step `t` in time.
     #[inline]
-    fn at(&self, t: usize) -> &'s [i32] {
+    pub(super) fn at(&self, t: usize) -> &'s [i32] {
         let slot = if self.backward { self.first.wrapping_sub(t) } else { self.first.wrapping_add(t) };
         let start = slot.wrapping_mul(self.slot_words);
         self.slots.get(start..).and_then(|s| s.get(..self.slot_words)).unwrap_or_default()
@@ -80,13 +77,13 @@ impl<'s> Sequence<'s> {
 
 /// Words of a windowed model's counters.
 pub(super) fn counters(header: &Header) -> usize {
-    if header.window == 0 { 0 } else { 2 }
+    if header.is_windowed() { 2 } else { 0 }
 }
 
 /// The slot of a recurrent layer's current output, from what it carries; within its slots whatever was restored.
 #[inline]
 fn current(node: &Node, memory: &[i32]) -> usize {
-    memory.first().map_or(0, |&slot| (slot as usize).min(node.steps.into()))
+    memory.first().map_or(0, |&slot| (slot as usize).min(node.run_steps()))
 }
 
 /// A node's parts of the state.
@@ -121,26 +118,27 @@ pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
         *yielded = 0;
         if node.layer.is_recurrent() {
             for step_in in 0..source.count {
-                let t = if node.backward { source.count - 1 - step_in } else { step_in };
+                let t = if node.walks_backward() { source.count - 1 - step_in } else { step_in };
                 step.recur(source.at(t), memory, slots);
-                *yielded = if node.last { 1 } else { *yielded + 1 };
+                *yielded = if cfg!(feature = "layers") && node.last { 1 } else { *yielded + 1 };
             }
         } else if let Layer::Dense { .. } = node.layer {
             for t in 0..source.count {
                 step.dense(source.at(t), slots.get_mut(t * place.slot_words..).unwrap_or_default());
             }
             *yielded = source.count as i32;
-        } else {
-            *yielded = step.others(model, before, source, samples, memory, slots);
+        } else if let Layer::More(more) = &node.layer {
+            let second = more.second().map_or(source, |second| Sequence::new(model, before, second, samples));
+            *yielded = others::map(more, &step, [source, second], memory, slots);
         }
     }
 }
 
 /// What a step of a node reads from the blob.
-struct Step<'a> {
+pub(super) struct Step<'a> {
     node: &'a Node,
-    place: &'a Place,
-    records: &'a [i32],
+    pub(super) place: &'a Place,
+    pub(super) records: &'a [i32],
 }
 
 impl Step<'_> {
@@ -149,7 +147,7 @@ impl Step<'_> {
     fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32]) {
         let slot_words = self.place.slot_words;
         let slot = current(self.node, memory);
-        let next = if self.node.steps == 1 { 1 - slot } else { (slot + 1).min(self.node.steps.into()) };
+        let next = if self.node.run_steps() == 1 { 1 - slot } else { (slot + 1).min(self.node.run_steps()) };
         let Some((low, high)) = slots.split_at_mut_checked(slot.max(next) * slot_words) else { return };
         let low = low.get_mut(slot.min(next) * slot_words..).unwrap_or_default();
         let (h, out) = if slot < next { (low, high) } else { (high, low) };
@@ -158,57 +156,14 @@ impl Step<'_> {
         if let Some(slot) = take_mut(&mut memory, 1).first_mut() {
             *slot = next as i32;
         }
-        if let Layer::Lstm { units, weights, cell_frac, z_shift, .. } = self.node.layer {
-            let cell = memory.get_mut(..units.into()).unwrap_or_default();
-            let lstm = Lstm { records: self.records, weights, cell_frac, z_shift };
-            lstm.step(fours(x), h, cell, halves_mut(out));
-        } else {
-            self.recur_others(fours(x), h, memory, out);
-        }
-    }
-
-    /// [`recur`](Self::recur) for all but the plain LSTM, out of its way.
-    #[inline(never)]
-    fn recur_others(&self, x: &[Four], h: &[Four], mut memory: &mut [i32], out: &mut [i32]) {
-        let layer = &self.node.layer;
-        let cell = take_mut(&mut memory, layer.cells());
-        let mut records = self.records;
-        match *layer {
-            Layer::Gru { weights, z_shift, hard, reset_after, .. } if cfg!(feature = "gru") => {
-                let sections = layer.sections(self.place.inputs).map(|s| take(&mut records, s.words(weights)));
-                let gru = Gru { sections, weights, z_shift, hard };
-                if reset_after {
-                    gru.step_after(x, h, cell, halves_mut(out));
-                } else {
-                    gru.step_before(x, h, cell, halves_mut(out), memory.as_chunks_mut().0);
-                }
+        match &self.node.layer {
+            &Layer::Lstm { units, weights, cell_frac, z_shift, .. } => {
+                let cell = memory.get_mut(..units.into()).unwrap_or_default();
+                let lstm = Lstm { records: self.records, weights, cell_frac, z_shift };
+                lstm.step(fours(x), h, cell, halves_mut(out));
             }
-            Layer::Rnn { weights, activation, z_shift, .. } if cfg!(feature = "rnn") => {
-                let dense = Dense { records, weights, activation, z_shift };
-                dense.step_narrow([x, h], halves_mut(out).as_chunks_mut().0);
-            }
-            Layer::LstmVariant { units, weights, cell_frac, z_shift, hard, peephole, projection, .. }
-                if cfg!(feature = "lstm-variants") =>
-            {
-                let [cells, projected, ..] = layer.sections(self.place.inputs);
-                let lstm = LstmVariant {
-                    records: take(&mut records, cells.words(weights)),
-                    projection: take(&mut records, projected.words(weights)),
-                    peepholes: if peephole.is_some() { take(&mut records, 3 * usize::from(units)) } else { &[] },
-                    weights,
-                    cell_frac,
-                    z_shift,
-                    hard,
-                    peephole_frac: peephole.unwrap_or(0),
-                };
-                if projection == 0 {
-                    lstm.step(x, h, cell, halves_mut(out));
-                } else {
-                    lstm.step(x, h, cell, halves_mut(memory));
-                    lstm.project(fours(memory), halves_mut(out).as_chunks_mut().0);
-                }
-            }
-            _ => {}
+            Layer::More(more) => others::recur(more, self, [fours(x), h], memory, out),
+            Layer::Dense { .. } => {}
         }
     }
 
@@ -224,58 +179,6 @@ impl Step<'_> {
             dense.step_narrow([fours(x)], halves_mut(out).as_chunks_mut().0);
         }
     }
-
-    /// All steps of another layer without a hidden state; how many outputs it yielded.
-    #[inline(never)]
-    fn others(
-        &self,
-        model: &Model,
-        before: &[i32],
-        source: Sequence,
-        samples: usize,
-        memory: &mut [i32],
-        slots: &mut [i32],
-    ) -> i32 {
-        let (inputs, slot_words) = (self.place.inputs, self.place.slot_words);
-        let second = match self.node.layer {
-            Layer::Concat { second, .. } => Sequence::new(model, before, second, samples),
-            _ => source,
-        };
-        let mut yielded = 0;
-        // Of two sources one may have waited.
-        for t in 0..source.count.min(second.count) {
-            let x = source.at(t);
-            let out = slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
-            let out = halves_mut(out);
-            match self.node.layer {
-                Layer::Embedding { rows, width, weights, .. } if cfg!(feature = "embedding") => {
-                    let index = halves(x).first().copied().unwrap_or(0);
-                    let out = out.get_mut(..width.into()).unwrap_or_default();
-                    embedding::look_up(self.records, weights, row_words(width.into(), weights), rows, index, out);
-                }
-                Layer::Norm { width, shift, epsilon, .. } if cfg!(feature = "norm") => {
-                    let x = halves(x).get(..width.into()).unwrap_or_default();
-                    let gains = self.records.get(..2 * usize::from(width)).unwrap_or_default();
-                    norm::normalize(x, epsilon, gains, shift, out);
-                }
-                Layer::Window { taps, dilation, stride, .. } if cfg!(feature = "window") => {
-                    let Some(([wait, position], ring)) = memory.split_first_chunk_mut() else { break };
-                    let mut window = Window { wait, position, ring, place_words: packed_words(inputs) };
-                    if !window.step(x, inputs, [taps, dilation, stride], out) {
-                        continue;
-                    }
-                }
-                Layer::Concat { width, .. } if cfg!(feature = "window") => {
-                    let first = halves(x).get(..inputs).unwrap_or_default();
-                    let both = first.iter().chain(halves(second.at(t)));
-                    out.iter_mut().take(width.into()).zip(both).for_each(|(out, v)| *out = *v);
-                }
-                _ => {}
-            }
-            yielded += 1;
-        }
-        yielded as i32
-    }
 }
 
 /// Puts every node into its initial state.
@@ -286,29 +189,16 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
         let extra = all.get(place.records + place.record_words..).and_then(|e| e.get(..place.extra_words));
         let extra = extra.unwrap_or_default();
         let memory = words.get_mut(place.state + 1..).unwrap_or_default();
-        match node.layer {
-            Layer::Window { taps, dilation, causal, .. } if cfg!(feature = "window") => {
-                let reach = reach(taps, dilation);
-                let Some((wait, rest)) = memory.split_first_mut() else { return };
-                *wait = if causal { 1 } else { reach as i32 };
-                let ring = rest.get_mut(1..).unwrap_or_default();
-                for slot in ring.chunks_exact_mut(packed_words(place.inputs).max(1)).take(reach) {
-                    slot.iter_mut().zip(extra).for_each(|(slot, v)| *slot = *v);
-                }
-            }
-            Layer::Lstm { initial: true, .. }
-            | Layer::Gru { initial: true, .. }
-            | Layer::Rnn { initial: true, .. }
-            | Layer::LstmVariant { initial: true, .. } => {
-                // The last words behind the records: the 32-bit state, then the hidden state.
-                let cells = node.layer.cells();
-                let start = extra.len().saturating_sub(cells + place.slot_words);
-                let (c, h) = extra.get(start..).and_then(|e| e.split_at_checked(cells)).unwrap_or_default();
-                let (state, outputs) = memory.split_at_mut_checked(place.memory_words).unwrap_or_default();
-                state.iter_mut().skip(1).zip(c).for_each(|(slot, v)| *slot = *v);
-                outputs.iter_mut().zip(h).for_each(|(slot, v)| *slot = *v);
-            }
-            _ => {}
+        let (state, outputs) = memory.split_at_mut_checked(place.memory_words).unwrap_or_default();
+        if node.layer.has_initial() {
+            // The last words behind the records: the 32-bit state, then the hidden state.
+            let cells = node.layer.shape(place.inputs).cells;
+            let start = extra.len().saturating_sub(cells + place.slot_words);
+            let (c, h) = extra.get(start..).and_then(|e| e.split_at_checked(cells)).unwrap_or_default();
+            state.iter_mut().skip(1).zip(c).for_each(|(slot, v)| *slot = *v);
+            outputs.iter_mut().zip(h).for_each(|(slot, v)| *slot = *v);
+        } else if let Layer::More(more) = &node.layer {
+            others::reset(more, place, extra, state);
         }
     }
 }
@@ -318,11 +208,11 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
 pub(super) fn output<'s>(model: &Model, words: &'s [i32], k: usize, t: Option<usize>) -> Option<(&'s [i32], usize)> {
     let (node, place) = model.node(k)?;
     let parts = Parts::new(words, place);
-    let t = t.unwrap_or(parts.yielded.clamp(1, node.steps.into()) - 1);
-    let slot = match (node.layer.is_recurrent(), node.steps) {
+    let t = t.unwrap_or(parts.yielded.clamp(1, node.run_steps()) - 1);
+    let slot = match (node.layer.is_recurrent(), node.run_steps()) {
         (false, _) => t,
         (true, 1) => current(node, parts.memory),
-        (true, _) if node.backward => parts.yielded.checked_sub(t)?,
+        (true, _) if node.walks_backward() => parts.yielded.checked_sub(t)?,
         (true, _) => t + 1,
     };
     Some((parts.slots.get(slot * place.slot_words..)?.get(..place.slot_words)?, parts.yielded))
@@ -333,5 +223,8 @@ pub(super) fn state<'s>(model: &Model, words: &'s [i32], k: usize) -> Option<(&'
     let (node, place) = model.node(k).filter(|(node, _)| node.layer.is_recurrent())?;
     let parts = Parts::new(words, place);
     let hidden = parts.slots.get(current(node, parts.memory) * place.slot_words..)?.get(..place.slot_words)?;
-    Some((parts.memory.get(1..)?.get(..node.layer.cells())?, halves(hidden).get(..node.layer.width())?))
+    Some((
+        parts.memory.get(1..)?.get(..node.layer.shape(place.inputs).cells)?,
+        halves(hidden).get(..node.layer.width())?,
+    ))
 }

@@ -1,7 +1,8 @@
 //! The oracle: a quantized network by the definitions of docs/numeric.md, without a thought for speed.
 
 use cellstate::model::header::{Activation, Weights};
-use cellstate::model::layer::{Layer as Kind, reach, row_words};
+use cellstate::model::layer::Layer as Kind;
+use cellstate::model::more::{More, reach, row_words};
 use cellstate::numeric::{sigmoid, tanh};
 use cellstate_convert::quantize::{Layer, Quantized};
 use fixed::types::I16F16;
@@ -68,19 +69,19 @@ pub(crate) struct Memory {
 impl Memory {
     fn new(layer: &Layer, inputs: usize) -> Self {
         let kind = layer.node.layer;
-        let (cells, width) = (kind.cells(), kind.width());
+        let (cells, width) = (kind.shape(inputs).cells, kind.width());
         let mut memory = Self { c: vec![0; cells], h: vec![0; width], ..Self::default() };
         match kind {
-            Kind::Window { taps, dilation, causal: true, .. } => {
+            Kind::More(More::Window { taps, dilation, causal: true, .. }) => {
                 let mut zeros = halves(&layer.extra);
                 zeros.truncate(inputs);
                 memory.seen = reach(taps, dilation) - 1;
                 memory.inputs = vec![zeros; memory.seen];
             }
             Kind::Lstm { initial: true, .. }
-            | Kind::Gru { initial: true, .. }
-            | Kind::Rnn { initial: true, .. }
-            | Kind::LstmVariant { initial: true, .. } => {
+            | Kind::More(More::Gru { initial: true, .. })
+            | Kind::More(More::Rnn { initial: true, .. })
+            | Kind::More(More::LstmVariant { initial: true, .. }) => {
                 let packed = width.div_ceil(4) * 2;
                 let (c, h) = layer.extra[layer.extra.len() - cells - packed..].split_at(cells);
                 memory.c = c.iter().map(|&v| v.into()).collect();
@@ -109,7 +110,7 @@ impl Memory {
             Kind::Lstm { units, cell_frac, z_shift, .. } => {
                 self.lstm(units, cell_frac, false, 1, |_| [0; 3], |r| row(0, r, &[x, &h]) << z_shift)
             }
-            Kind::LstmVariant { units, cell_frac, z_shift, hard, peephole, projection, .. } => {
+            Kind::More(More::LstmVariant { units, cell_frac, z_shift, hard, peephole, projection, .. }) => {
                 let peep = |k: usize| match peephole {
                     Some(_) => std::array::from_fn(|g| layer.extra[3 * k + g].into()),
                     None => [0; 3],
@@ -122,7 +123,7 @@ impl Memory {
                     (0..usize::from(projection)).map(|r| clamp15(row(1, r, &[&out]))).collect()
                 }
             }
-            Kind::Gru { units, z_shift, hard, reset_after, .. } => {
+            Kind::More(More::Gru { units, z_shift, hard, reset_after, .. }) => {
                 let units = usize::from(units);
                 let r: Vector = (0..units).map(|k| gate(hard, row(0, k, &[x, &h]) << z_shift)).collect();
                 let reset: Vector = r.iter().zip(&h).map(|(r, h)| round(r * h, 15)).collect();
@@ -138,7 +139,7 @@ impl Memory {
                 self.c = (0..units).map(unit).collect();
                 self.c.iter().map(|&c| clamp15(round(c, 15))).collect()
             }
-            Kind::Rnn { units, activation, z_shift, .. } => {
+            Kind::More(More::Rnn { units, activation, z_shift, .. }) => {
                 let value = |k: usize| clamp15(activate(activation, row(0, k, &[x, &h]) << z_shift));
                 (0..usize::from(units)).map(value).collect()
             }
@@ -146,7 +147,7 @@ impl Memory {
                 let value = |k: usize| activate(activation, row(0, k, &[x]) << z_shift);
                 (0..usize::from(outputs)).map(|k| if wide { value(k) } else { clamp15(value(k)) }).collect()
             }
-            Kind::Embedding { rows, width, weights, .. } => {
+            Kind::More(More::Embedding { rows, width, weights, .. }) => {
                 let words = row_words(width.into(), weights);
                 let row = &layer.extra[x[0].clamp(0, i128::from(rows) - 1) as usize * words..][..words];
                 let bytes: Vec<u8> = row.iter().flat_map(|w| w.to_le_bytes()).collect();
@@ -156,7 +157,7 @@ impl Memory {
                 };
                 (0..usize::from(width)).map(value).collect()
             }
-            Kind::Norm { shift, epsilon, .. } => {
+            Kind::More(More::Norm { shift, epsilon, .. }) => {
                 let n = x.len() as i128;
                 let (sum, squares): (i128, i128) = (x.iter().sum(), x.iter().map(|v| v * v).sum());
                 let root = ((n * squares - sum * sum + i128::from(epsilon)) as u128).isqrt().max(1) as i128;
@@ -167,7 +168,7 @@ impl Memory {
                 };
                 x.iter().enumerate().map(value).collect()
             }
-            Kind::Window { taps, dilation, stride, .. } => {
+            Kind::More(More::Window { taps, dilation, stride, .. }) => {
                 let reach = reach(taps, dilation);
                 self.inputs.push(x.to_vec());
                 self.seen += 1;
@@ -175,7 +176,7 @@ impl Memory {
                 let latest = &self.inputs[self.inputs.len().saturating_sub(reach)..];
                 return due.then(|| latest.iter().step_by(dilation.into()).flatten().copied().collect());
             }
-            Kind::Concat { .. } => x.to_vec(),
+            Kind::More(More::Concat { .. }) => x.to_vec(),
         };
         self.h.clone_from(&out);
         Some(out)
@@ -257,7 +258,7 @@ impl<'a> Oracle<'a> {
         for (k, layer) in self.net.layers.iter().enumerate() {
             let sequence = |source: u8| if source == 0 { samples } else { &self.outputs[source as usize - 1] };
             let inputs: Vec<Vector> = match layer.node.layer {
-                Kind::Concat { second, .. } => {
+                Kind::More(More::Concat { second, .. }) => {
                     let both = sequence(layer.node.from).iter().zip(sequence(second));
                     both.map(|(a, b)| a.iter().chain(b).copied().collect()).collect()
                 }

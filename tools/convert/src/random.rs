@@ -6,6 +6,7 @@ use crate::quantize::{Layer, Quantized};
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Node, Weights};
 use cellstate::model::layer::{Layer as Kind, Section};
+use cellstate::model::more::More;
 use cellstate_reference::Network;
 
 /// A small generator of random numbers, so that a network follows from one seed.
@@ -72,15 +73,16 @@ pub fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
             steps: if ends { 1 } else { source.steps },
             layer: kind,
         };
-        let sections = kind.sections(source.width.into());
+        let shape = kind.shape(source.width.into());
         let extra = extra(rng, &kind, source.width.into());
-        let rows = sections.iter().filter(|s| s.records > 0).map(|s| rows(rng, s, &kind)).collect();
+        let rows = shape.sections.iter().filter(|s| s.records > 0).map(|s| rows(rng, s, &kind)).collect();
         layers.push(Layer { node, sections: rows, extra });
         sources.push(Source { width: kind.width() as u16, steps: node.steps });
     }
     let mut heads = vec![layers.len() as u8 - 1];
     if rng.once_in(4) {
-        let scaled = |l: &Layer| !matches!(l.node.layer, Kind::Window { .. } | Kind::Concat { .. });
+        let scaled =
+            |l: &Layer| !matches!(l.node.layer, Kind::More(More::Window { .. }) | Kind::More(More::Concat { .. }));
         heads.extend(layers.iter().rposition(scaled).map(|k| k as u8));
     }
     let features = (0..inputs).map(|_| Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }).collect();
@@ -96,7 +98,7 @@ fn weights(rng: &mut Rng) -> Weights {
 
 fn embedding(rng: &mut Rng) -> Kind {
     let weights = if rng.once_in(2) { Weights::W8 } else { Weights::W16 };
-    Kind::Embedding { rows: 1 + rng.below(30) as u16, width: 1 + rng.below(9) as u16, weights, scale: 0.5 }
+    Kind::More(More::Embedding { rows: 1 + rng.below(30) as u16, width: 1 + rng.below(9) as u16, weights, scale: 0.5 })
 }
 
 fn kind(rng: &mut Rng, sources: &[Source], from: u8, last: bool) -> Kind {
@@ -111,12 +113,12 @@ fn kind(rng: &mut Rng, sources: &[Source], from: u8, last: bool) -> Kind {
     let Source { width, steps } = sources[from as usize];
     match rng.below(if last { 10 } else { 12 }) {
         0..=2 => Kind::Lstm { units, weights, cell_frac, z_shift, initial },
-        3 => Kind::Gru { units, weights, z_shift, initial, hard, reset_after: rng.once_in(2) },
+        3 => Kind::More(More::Gru { units, weights, z_shift, initial, hard, reset_after: rng.once_in(2) }),
         4 => {
             let activation = activation(rng, false);
-            Kind::Rnn { units, weights, activation, z_shift: squashing(activation), scale: 0.5, initial }
+            Kind::More(More::Rnn { units, weights, activation, z_shift: squashing(activation), scale: 0.5, initial })
         }
-        5 | 6 => Kind::LstmVariant {
+        5 | 6 => Kind::More(More::LstmVariant {
             units,
             weights,
             cell_frac,
@@ -126,18 +128,20 @@ fn kind(rng: &mut Rng, sources: &[Source], from: u8, last: bool) -> Kind {
             peephole: rng.once_in(2).then(|| rng.below(16) as u8),
             projection: if rng.once_in(2) { 1 + rng.below(units.into()) as u16 } else { 0 },
             scale: 0.5,
-        },
-        7 if width < 60 => Kind::Norm { width, shift: rng.below(30) as u8, scale: 0.5, epsilon: rng.next() >> 20 },
+        }),
+        7 if width < 60 => {
+            Kind::More(More::Norm { width, shift: rng.below(30) as u8, scale: 0.5, epsilon: rng.next() >> 20 })
+        }
         10 if width < 20 => {
             let taps = 1 + rng.below(4) as u16;
             let [dilation, stride] = [0; 2].map(|_: u16| 1 + rng.below(3) as u16);
-            Kind::Window { width: taps * width, taps, dilation, stride, causal: rng.once_in(2) }
+            Kind::More(More::Window { width: taps * width, taps, dilation, stride, causal: rng.once_in(2) })
         }
         11 if width < 60 => {
             let same = |s: &&Source| s.steps == steps;
             let second = sources.iter().rev().position(|s| same(&s) && s.width < 60).unwrap_or(0);
             let second = (sources.len() - 1 - second) as u8;
-            Kind::Concat { width: width + sources[second as usize].width, second }
+            Kind::More(More::Concat { width: width + sources[second as usize].width, second })
         }
         _ => {
             let activation = activation(rng, last);
@@ -162,14 +166,14 @@ fn rows(rng: &mut Rng, section: &Section, kind: &Kind) -> Rows {
     let weights = kind.weights().unwrap_or(Weights::W8);
     let z_shift = match kind {
         Kind::Lstm { z_shift, .. }
-        | Kind::Gru { z_shift, .. }
+        | Kind::More(More::Gru { z_shift, .. })
         | Kind::Dense { z_shift, .. }
-        | Kind::Rnn { z_shift, .. }
-        | Kind::LstmVariant { z_shift, .. } => u32::from(*z_shift),
+        | Kind::More(More::Rnn { z_shift, .. })
+        | Kind::More(More::LstmVariant { z_shift, .. }) => u32::from(*z_shift),
         _ => 0,
     };
     // A dense layer's last record may be cut short; the records of an LSTM are whole.
-    let gated = matches!(kind, Kind::Lstm { .. } | Kind::LstmVariant { .. });
+    let gated = matches!(kind, Kind::Lstm { .. } | Kind::More(More::LstmVariant { .. }));
     let rows = if gated { 4 * section.records } else { kind.width().min(4 * section.records) };
     let top = (1i32 << (weights.bits() - 1)) - 1;
     let products = section.columns.iter().filter(|&&c| c > 0).map(|&columns| Integers {
@@ -190,17 +194,18 @@ fn rows(rng: &mut Rng, section: &Section, kind: &Kind) -> Rows {
 }
 
 fn extra(rng: &mut Rng, kind: &Kind, inputs: usize) -> Vec<i32> {
+    let shape = kind.shape(inputs);
     let mut values = |n: usize| -> Vec<i16> { (0..n).map(|_| rng.i16().max(-32767)).collect() };
     let wide = |v: Vec<i16>| -> Vec<i32> { v.into_iter().map(i32::from).collect() };
     let mut words = match *kind {
-        Kind::LstmVariant { units, peephole: Some(_), .. } => wide(values(3 * usize::from(units))),
-        Kind::Norm { width, .. } => wide(values(2 * usize::from(width))),
-        Kind::Window { causal: true, .. } => halves(&values(inputs)),
-        Kind::Embedding { .. } => (0..kind.extra_words(inputs)).map(|_| rng.next() as i32).collect(),
+        Kind::More(More::LstmVariant { units, peephole: Some(_), .. }) => wide(values(3 * usize::from(units))),
+        Kind::More(More::Norm { width, .. }) => wide(values(2 * usize::from(width))),
+        Kind::More(More::Window { causal: true, .. }) => halves(&values(inputs)),
+        Kind::More(More::Embedding { .. }) => (0..shape.extra).map(|_| rng.next() as i32).collect(),
         _ => Vec::new(),
     };
-    if words.len() < kind.extra_words(inputs) {
-        words.extend((0..kind.cells()).map(|_| rng.next() as i32));
+    if words.len() < shape.extra {
+        words.extend((0..shape.cells).map(|_| rng.next() as i32));
         let hidden: Vec<i16> = (0..kind.width()).map(|_| rng.i16()).collect();
         words.extend(halves(&hidden));
     }

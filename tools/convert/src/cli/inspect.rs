@@ -2,8 +2,10 @@
 
 use super::{Done, files::Blob};
 use cellstate::Model;
+use cellstate::model::Place;
 use cellstate::model::header::{FORMAT_VERSION, Node, Weights};
 use cellstate::model::layer::Layer;
+use cellstate::model::more::More;
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use serde_json::{Value, json};
@@ -31,8 +33,8 @@ struct Row {
 
 fn rows(model: &Model) -> Vec<Row> {
     let header = model.header();
-    let row = |(k, node): (usize, &Node)| {
-        let (layer, inputs) = (node.layer, header.width(node.from));
+    let row = |(node, place): (&Node, &Place)| {
+        let (layer, inputs) = (node.layer, place.inputs);
         let (kind, mut formats) = describe(&layer);
         if node.backward {
             formats.push_str(", backward");
@@ -40,15 +42,12 @@ fn rows(model: &Model) -> Vec<Row> {
         if node.last {
             formats.push_str(", last step");
         }
-        let flash = (layer.record_words(inputs) + layer.extra_words(inputs)) * 4;
+        let flash = (place.record_words + place.extra_words) * 4;
         let weights = layer.weights().map_or("-", Weights::name).to_owned();
-        let inputs = match layer {
-            Layer::Concat { second, .. } => inputs + header.width(second),
-            _ => inputs,
-        };
-        Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: header.node_words(k) * 4 }
+        let inputs = inputs + layer.second().map_or(0, |second| header.width(second));
+        Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: place.state_words() * 4 }
     };
-    header.nodes.iter().enumerate().map(row).collect()
+    model.nodes().map(row).collect()
 }
 
 /// A layer's kind and the formats of its values.
@@ -56,29 +55,29 @@ fn describe(layer: &Layer) -> (&'static str, String) {
     let cell = |frac: u8| format!("c Q{}.{frac}", 31 - frac);
     match *layer {
         Layer::Lstm { cell_frac, z_shift, .. } => ("lstm", format!("h Q0.15, {}{}", cell(cell_frac), shift(z_shift))),
-        Layer::LstmVariant { cell_frac, z_shift, hard, peephole, projection, scale, .. } => {
+        Layer::More(More::LstmVariant { cell_frac, z_shift, hard, peephole, projection, scale, .. }) => {
             let mut formats = format!("h unit {scale:e}, {}{}", cell(cell_frac), shift(z_shift));
             let has = [(hard, "hard sigmoid"), (peephole.is_some(), "peepholes"), (projection > 0, "projection")];
             has.iter().filter(|(has, _)| *has).for_each(|(_, what)| formats.push_str(&format!(", {what}")));
             ("lstm", formats)
         }
-        Layer::Gru { z_shift, reset_after, .. } => {
+        Layer::More(More::Gru { z_shift, reset_after, .. }) => {
             let reset = if reset_after { "after" } else { "before" };
             ("gru", format!("h Q0.15, reset {reset} the product{}", shift(z_shift)))
         }
-        Layer::Rnn { activation, scale, z_shift, .. } => {
+        Layer::More(More::Rnn { activation, scale, z_shift, .. }) => {
             ("rnn", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
         }
         Layer::Dense { activation, scale, z_shift, .. } => {
             ("dense", format!("{activation:?}, unit {scale:e}{}", shift(z_shift)).to_lowercase())
         }
-        Layer::Embedding { rows, scale, .. } => ("embedding", format!("{rows} rows, unit {scale:e}")),
-        Layer::Norm { scale, .. } => ("norm", format!("unit {scale:e}")),
-        Layer::Window { taps, dilation, stride, causal, .. } => {
+        Layer::More(More::Embedding { rows, scale, .. }) => ("embedding", format!("{rows} rows, unit {scale:e}")),
+        Layer::More(More::Norm { scale, .. }) => ("norm", format!("unit {scale:e}")),
+        Layer::More(More::Window { taps, dilation, stride, causal, .. }) => {
             let causal = if causal { ", causal" } else { "" };
             ("window", format!("{taps} taps, dilation {dilation}, stride {stride}{causal}"))
         }
-        Layer::Concat { second, .. } => ("concat", format!("with layer {second}")),
+        Layer::More(More::Concat { second, .. }) => ("concat", format!("with layer {second}")),
     }
 }
 

@@ -53,7 +53,7 @@ pub fn halves(values: &[i16]) -> Vec<i32> {
 
 fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
     let Some(weights) = layer.node.layer.weights() else { return };
-    for (section, rows) in layer.node.layer.sections(inputs).iter().zip(&layer.sections) {
+    for (section, rows) in layer.node.layer.shape(inputs).sections.iter().zip(&layer.sections) {
         section_records(section, rows, weights, words);
     }
 }

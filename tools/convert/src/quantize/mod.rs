@@ -19,6 +19,7 @@ use calibrate::{Calibration, LayerRanges};
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{self, Weights};
 use cellstate::model::layer as device;
+use cellstate::model::more::More;
 use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Source};
 use rows::{Rows, Side};
 
@@ -113,7 +114,8 @@ pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) 
         let source_steps = steps[device_source(network, node.from[0]) as usize];
         for &second in &node.from[1..] {
             width += network.width(second);
-            let layer = device::Layer::Concat { width: width as u16, second: device_source(network, second) };
+            let join = More::Concat { width: width as u16, second: device_source(network, second) };
+            let layer = device::Layer::More(join);
             let node = header::Node { steps: source_steps as u16, ..header::Node::streaming(from, layer) };
             layers.push(Layer { node, sections: Vec::new(), extra: Vec::new() });
             steps.push(source_steps);

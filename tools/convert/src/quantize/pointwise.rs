@@ -4,7 +4,8 @@ use super::rows::{self, Side};
 use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::model::header::{Q15_SCALE, Weights};
-use cellstate::model::layer::{self as device, row_words};
+use cellstate::model::layer as device;
+use cellstate::model::more::{More, row_words};
 use cellstate_reference::{Dense, Matrix};
 
 fn round(v: f64) -> f64 {
@@ -55,7 +56,8 @@ pub(super) fn embedding(table: &Matrix, c: &Context) -> Made {
         let word = |k: usize| std::array::from_fn(|b| bytes.get(4 * k + b).copied().unwrap_or(0));
         extra.extend((0..row_words(table.cols, weights)).map(|k| i32::from_le_bytes(word(k))));
     }
-    let layer = device::Layer::Embedding { rows: table.rows as u16, width: table.cols as u16, weights, scale };
+    let layer =
+        device::Layer::More(More::Embedding { rows: table.rows as u16, width: table.cols as u16, weights, scale });
     Made { layer, sections: Vec::new(), extra, output: Side::of(&c.seen.outputs, scale.into()) }
 }
 
@@ -77,7 +79,7 @@ pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> O
     let gains = gain.iter().map(|g| round(g / (real * 32768.0) * one) as i32);
     let biases = offset.iter().map(|b| round(b / real * one) as i32 + if shift > 0 { 1 << (shift - 1) } else { 0 });
     let epsilon = round(epsilon / (unit * unit) * (width * width) as f64).min(1e18) as u64;
-    let layer = device::Layer::Norm { width: width as u16, shift, scale, epsilon };
+    let layer = device::Layer::More(More::Norm { width: width as u16, shift, scale, epsilon });
     let extra = gains.chain(biases).collect();
     Some(Made { layer, sections: Vec::new(), extra, output: Side::of(&c.seen.outputs, real) })
 }
@@ -85,7 +87,7 @@ pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> O
 pub(super) fn window([taps, dilation, stride]: [usize; 3], causal: bool, c: &Context) -> Made {
     let width = (taps * c.input.full.len()) as u16;
     let [taps, dilation, stride] = [taps, dilation, stride].map(|v| v as u16);
-    let layer = device::Layer::Window { width, taps, dilation, stride, causal };
+    let layer = device::Layer::More(More::Window { width, taps, dilation, stride, causal });
     let extra = if causal { halves(c.zeros) } else { Vec::new() };
     let output = Side::joined(std::iter::repeat_n(c.input, taps.into()));
     Made { layer, sections: Vec::new(), extra, output }

@@ -7,6 +7,7 @@ use cellstate::layer::gru::FRAC;
 use cellstate::layer::lstm::CELL_FRAC;
 use cellstate::model::header::Q15_SCALE;
 use cellstate::model::layer as device;
+use cellstate::model::more::More;
 use cellstate_reference::{Activation, Gru, Initial, Lstm, Matrix, Rnn};
 
 /// How far beyond the calibrated range a cell state can go before it saturates.
@@ -67,7 +68,17 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
         });
         let projection = l.projection.as_ref().map_or(0, |p| p.rows as u16);
         let (hard, scale) = (hard.is_some(), scale as f32);
-        device::Layer::LstmVariant { units, weights, cell_frac, z_shift, initial, hard, peephole, projection, scale }
+        device::Layer::More(More::LstmVariant {
+            units,
+            weights,
+            cell_frac,
+            z_shift,
+            initial,
+            hard,
+            peephole,
+            projection,
+            scale,
+        })
     };
     let cells = l.initial.as_ref().map_or(&[][..], |i| &i.c);
     extra.extend(initial_words(l.initial.as_ref(), cells, cell_frac, scale));
@@ -101,14 +112,14 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
         Some(sections)
     };
     let (z_shift, sections) = smallest_shift(attempt, Q16)?;
-    let layer = device::Layer::Gru {
+    let layer = device::Layer::More(More::Gru {
         units: units as u16,
         weights,
         z_shift: z_shift.min(MAX_Z_SHIFT),
         initial: g.initial.is_some(),
         hard: matches!(g.gates, Activation::HardSigmoid { .. }),
         reset_after: g.reset_after.is_some(),
-    };
+    });
     let state = g.initial.as_ref().map_or(&[][..], |i| &i.h);
     let extra = initial_words(g.initial.as_ref(), state, FRAC, Q15_SCALE.into());
     Some(Made { layer, sections, extra, output: hidden })
@@ -128,14 +139,14 @@ pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     } else {
         (0, rows::quantize(&products, &b, scale, f64::from(i32::MAX) * scale, c.weights)?)
     };
-    let layer = device::Layer::Rnn {
+    let layer = device::Layer::More(More::Rnn {
         units: r.b.len() as u16,
         weights: c.weights,
         activation: function,
         z_shift,
         scale: scale as f32,
         initial: r.initial.is_some(),
-    };
+    });
     let extra = initial_words(r.initial.as_ref(), &[], 0, scale);
     Some(Made { layer, sections: vec![rows], extra, output: hidden })
 }

@@ -1,0 +1,18 @@
+//! Builds without the feature `layers`: there are no layers but LSTM and dense.
+
+use super::walk::{Sequence, Step};
+use crate::kernel::Four;
+use crate::model::Place;
+use crate::model::more::More;
+
+pub(super) fn recur(more: &More, _: &Step, _: [&[Four]; 2], _: &mut [i32], _: &mut [i32]) {
+    match *more {}
+}
+
+pub(super) fn map(more: &More, _: &Step, _: [Sequence; 2], _: &mut [i32], _: &mut [i32]) -> i32 {
+    match *more {}
+}
+
+pub(super) fn reset(more: &More, _: &Place, _: &[i32], _: &mut [i32]) {
+    match *more {}
+}

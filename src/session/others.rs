@@ -1,0 +1,115 @@
+//! The walk through the layers that only some models have, out of the way of LSTM and dense.
+
+use super::walk::{Sequence, Step, fours, halves, halves_mut, take, take_mut};
+use crate::kernel::Four;
+use crate::layer::dense::Dense;
+use crate::layer::gru::Gru;
+use crate::layer::lstm_variants::LstmVariant;
+use crate::layer::window::Window;
+use crate::layer::{embedding, norm};
+use crate::model::Place;
+use crate::model::header::packed_words;
+use crate::model::more::{More, reach, row_words};
+
+/// One step of a recurrent layer from its input and hidden state to the next hidden state in `out`; `memory` begins with the
+/// 32-bit state.
+#[inline(never)]
+pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: &mut [i32], out: &mut [i32]) {
+    let shape = more.shape(step.place.inputs);
+    let cell = take_mut(&mut memory, shape.cells);
+    let mut records = step.records;
+    match *more {
+        More::Gru { weights, z_shift, hard, reset_after, .. } => {
+            let sections = shape.sections.map(|s| take(&mut records, s.words(weights)));
+            let gru = Gru { sections, weights, z_shift, hard };
+            if reset_after {
+                gru.step_after(x, h, cell, halves_mut(out));
+            } else {
+                gru.step_before(x, h, cell, halves_mut(out), memory.as_chunks_mut().0);
+            }
+        }
+        More::Rnn { weights, activation, z_shift, .. } => {
+            let dense = Dense { records, weights, activation, z_shift };
+            dense.step_narrow([x, h], halves_mut(out).as_chunks_mut().0);
+        }
+        More::LstmVariant { units, weights, cell_frac, z_shift, hard, peephole, projection, .. } => {
+            let [cells, projected, ..] = shape.sections;
+            let lstm = LstmVariant {
+                records: take(&mut records, cells.words(weights)),
+                projection: take(&mut records, projected.words(weights)),
+                peepholes: if peephole.is_some() { take(&mut records, 3 * usize::from(units)) } else { &[] },
+                weights,
+                cell_frac,
+                z_shift,
+                hard,
+                peephole_frac: peephole.unwrap_or(0),
+            };
+            if projection == 0 {
+                lstm.step(x, h, cell, halves_mut(out));
+            } else {
+                lstm.step(x, h, cell, halves_mut(memory));
+                lstm.project(fours(memory), halves_mut(out).as_chunks_mut().0);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// All steps of another layer without a hidden state; how many outputs it yielded.
+#[inline(never)]
+pub(super) fn map(
+    more: &More,
+    step: &Step,
+    [source, second]: [Sequence; 2],
+    memory: &mut [i32],
+    slots: &mut [i32],
+) -> i32 {
+    let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
+    let mut yielded = 0;
+    // Of two sources one may have waited.
+    for t in 0..source.count.min(second.count) {
+        let x = source.at(t);
+        let out = slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
+        let out = halves_mut(out);
+        match *more {
+            More::Embedding { rows, width, weights, .. } => {
+                let index = halves(x).first().copied().unwrap_or(0);
+                let out = out.get_mut(..width.into()).unwrap_or_default();
+                embedding::look_up(step.records, weights, row_words(width.into(), weights), rows, index, out);
+            }
+            More::Norm { width, shift, epsilon, .. } => {
+                let x = halves(x).get(..width.into()).unwrap_or_default();
+                let gains = step.records.get(..2 * usize::from(width)).unwrap_or_default();
+                norm::normalize(x, epsilon, gains, shift, out);
+            }
+            More::Window { taps, dilation, stride, .. } => {
+                let Some(([wait, position], ring)) = memory.split_first_chunk_mut() else { break };
+                let mut window = Window { wait, position, ring, place_words: packed_words(inputs) };
+                if !window.step(x, inputs, [taps, dilation, stride], out) {
+                    continue;
+                }
+            }
+            More::Concat { width, .. } => {
+                let first = halves(x).get(..inputs).unwrap_or_default();
+                let both = first.iter().chain(halves(second.at(t)));
+                out.iter_mut().take(width.into()).zip(both).for_each(|(out, v)| *out = *v);
+            }
+            _ => {}
+        }
+        yielded += 1;
+    }
+    yielded as i32
+}
+
+/// Puts a layer without a hidden state into its initial state. `extra` are the words behind its records.
+pub(super) fn reset(more: &More, place: &Place, extra: &[i32], memory: &mut [i32]) {
+    if let More::Window { taps, dilation, causal, .. } = *more {
+        let reach = reach(taps, dilation);
+        let Some((wait, rest)) = memory.split_first_mut() else { return };
+        *wait = if causal { 1 } else { reach as i32 };
+        let ring = rest.get_mut(1..).unwrap_or_default();
+        for slot in ring.chunks_exact_mut(packed_words(place.inputs).max(1)).take(reach) {
+            slot.iter_mut().zip(extra).for_each(|(slot, v)| *slot = *v);
+        }
+    }
+}
