@@ -76,8 +76,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if header.nodes.iter().any(|n| n.layer.width() == 0) {
         return Err(LoadError::Empty);
     }
-    graph(&header)?;
     let places = Places::new(&header);
+    graph(&header, &places)?;
     if places.state > u32::MAX as usize / 8 {
         return Err(LoadError::Header);
     }
@@ -109,7 +109,7 @@ fn names(header: &Header) -> Result<(), LoadError> {
 }
 
 /// Whether every node stands behind its sources, and its width and steps follow from them.
-fn graph(header: &Header) -> Result<(), LoadError> {
+fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
     if !cfg!(feature = "layers") && (header.window > 0 || header.mask) {
         return Err(LoadError::Header);
     }
@@ -117,8 +117,8 @@ fn graph(header: &Header) -> Result<(), LoadError> {
         let layer = k as u8;
         let second = node.layer.second().unwrap_or(node.from);
         for source in [node.from, second] {
-            let taken = |k: u8| !header.is_wide(k as usize);
-            if usize::from(source) > k || !source.checked_sub(1).is_none_or(taken) {
+            let narrow = |k: u8| places.each.get(k as usize).is_some_and(|p| !p.wide);
+            if usize::from(source) > k || !source.checked_sub(1).is_none_or(narrow) {
                 return Err(LoadError::Graph { layer });
             }
         }
@@ -134,7 +134,9 @@ fn graph(header: &Header) -> Result<(), LoadError> {
         if !(fits && walks && header.steps(second) == steps && usize::from(node.steps) == yields) {
             return Err(LoadError::Graph { layer });
         }
-        if matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. }) && !header.is_wide(k) {
+        if matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. })
+            && !places.each.get(k).is_some_and(|p| p.wide)
+        {
             return Err(LoadError::Softmax { layer });
         }
     }

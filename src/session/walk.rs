@@ -142,8 +142,8 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// One step of a recurrent layer: from its current slot to the next.
-    #[inline]
+    /// One step of a recurrent layer: from its current slot to the next. Not inlined: [`run`] would carry both frames.
+    #[inline(never)]
     fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32]) {
         let slot_words = self.place.slot_words;
         let slot = current(self.node, memory);
@@ -168,7 +168,7 @@ impl Step<'_> {
     }
 
     /// One step of a dense layer.
-    #[inline]
+    #[inline(never)]
     fn dense(&self, x: &[i32], out: &mut [i32]) {
         let Layer::Dense { weights, activation, z_shift, .. } = self.node.layer else { return };
         let dense = Dense { records: self.records, weights, activation, z_shift };
@@ -182,6 +182,7 @@ impl Step<'_> {
 }
 
 /// Puts every node into its initial state.
+#[inline(never)]
 pub(super) fn reset(model: &Model, words: &mut [i32]) {
     words.get_mut(model.header().sample_words()..).unwrap_or_default().fill(0);
     let all = model.records();
