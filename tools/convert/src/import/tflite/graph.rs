@@ -3,6 +3,7 @@
 use super::model::{Fault, Model, Operator, Result, Tensor, fault};
 use super::op;
 use super::signal::{Axis, End, Signal};
+use super::sizes::Sizes;
 use cellstate::model::header::MAX_LAYERS;
 use cellstate_reference::{Activation, Dense, Head, InputMap, Layer, Matrix, Network, Node, Source};
 use std::collections::HashMap;
@@ -16,8 +17,8 @@ pub(super) enum Value {
     Signal(Signal),
     /// The constant of another tensor, in wider floats.
     Constant(i32),
-    /// Whole numbers computed from shapes: what they are good for shows in the shape of a result.
-    Sizes,
+    /// Whole numbers computed from shapes.
+    Sizes(Sizes),
 }
 
 pub(super) struct Graph<'a> {
@@ -95,7 +96,7 @@ impl<'a> Graph<'a> {
     /// Input `k` of an operator, if it is a constant.
     pub(super) fn constant(&self, operator: &Operator, k: usize) -> Result<Option<Tensor<'a>>> {
         let index = match operator.input(k).map(|i| (i, self.value(i))) {
-            None | Some((_, Some(Value::Signal(_) | Value::Sizes))) => return Ok(None),
+            None | Some((_, Some(Value::Signal(_) | Value::Sizes(_)))) => return Ok(None),
             Some((_, Some(Value::Constant(source)))) => *source,
             Some((index, None)) => index,
         };

@@ -4,6 +4,7 @@ use super::graph::{Graph, Value};
 use super::model::{Operator, Result, fault};
 use super::op;
 use super::signal::{Axis, Range, Signal, Slice};
+use super::sizes;
 use cellstate_reference::{Activation, Dense, Layer};
 
 /// `FULLY_CONNECTED`: weights are outputs by inputs. Without `keep_num_dims` the result has two dimensions.
@@ -193,7 +194,7 @@ pub(super) fn cast(graph: &mut Graph, operator: &Operator) -> Result<()> {
 /// `RESHAPE`, `SQUEEZE`, `EXPAND_DIMS`: the same values under other dimensions, or all steps in one.
 pub(super) fn reshape(graph: &mut Graph, operator: &Operator) -> Result<()> {
     let signal = graph.signal(operator, 0)?;
-    let shape = graph.shape(operator)?;
+    let shape = sizes::given(graph, operator, 1).map_or_else(|| graph.shape(operator), Ok)?;
     if let Some(axes) = signal.reshaped(&shape) {
         return graph.yields(operator, Signal { axes, ..signal });
     }
@@ -262,16 +263,4 @@ pub(super) fn widen(graph: &mut Graph, operator: &Operator) -> Result<()> {
     let source = operator.input(0).filter(|&i| graph.value(i).is_none());
     let source = source.ok_or_else(|| fault("it widens what is no constant", "convert the model in float32"))?;
     graph.set(operator, 0, Value::Constant(source))
-}
-
-/// Whole numbers that come of shapes.
-pub(super) fn sizes(graph: &mut Graph, operator: &Operator) -> Result<()> {
-    graph.set(operator, 0, Value::Sizes)
-}
-
-/// Whether an operator computes with shapes, and not with values.
-pub(super) fn of_sizes(graph: &Graph, operator: &Operator) -> bool {
-    operator.code == op::SHAPE
-        || operator.inputs.iter().any(|i| matches!(graph.value(*i), Some(Value::Sizes)))
-            && (0..operator.inputs.len()).all(|k| graph.flows(operator, k).is_none())
 }

@@ -10,6 +10,7 @@ mod model;
 mod op;
 mod recurrent;
 mod signal;
+mod sizes;
 
 use crate::error::{Error, Result};
 use cellstate_reference::{Activation, Network};
@@ -32,8 +33,8 @@ pub(super) fn load(path: &Path) -> Result<Network> {
 }
 
 fn add(graph: &mut Graph, operator: &Operator) -> model::Result<()> {
-    if layers::of_sizes(graph, operator) && operator.code != op::RESHAPE {
-        return layers::sizes(graph, operator);
+    if sizes::made_of(graph, operator) {
+        return sizes::add(graph, operator);
     }
     match operator.code {
         op::UNIDIRECTIONAL_SEQUENCE_LSTM => recurrent::unidirectional_lstm(graph, operator),

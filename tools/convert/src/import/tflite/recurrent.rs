@@ -12,6 +12,10 @@ use cellstate_reference::{Initial, Layer, Lstm, Matrix, Rnn};
 /// The remedy for what a cell can be made to do and this one cannot.
 const PLAIN: &str = "train a plain LSTM, such as Keras's with its default activations";
 
+/// The converter has every LSTM clip its cells here, which the trained one did not; `tanh(10)` is 1 within 5e-9, so only
+/// cells beyond, on their way back, tell the two apart. What was trained is what counts.
+const CONVERTERS_CLIP: f32 = 10.0;
+
 /// Where a direction's operands stand, and whether it is the one that walks backward.
 struct Direction {
     /// How far the weights are moved from where the unidirectional operator has them.
@@ -114,8 +118,10 @@ fn lstm(graph: &mut Graph, operator: &Operator, to: &Direction, signal: &Signal)
     if operator.u8(0)? != op::TANH_CODE {
         return Err(fault("its activation is not tanh", PLAIN));
     }
-    if operator.f32(1)? != 0.0 || operator.f32(2)? != 0.0 {
-        return Err(fault("it clips its cells or its projection (cell_clip, proj_clip)", "train it without clipping"));
+    let (cell_clip, proj_clip) = (operator.f32(1)?, operator.f32(2)?);
+    if cell_clip != 0.0 && cell_clip < CONVERTERS_CLIP || proj_clip != 0.0 {
+        let cause = format!("it clips its cells at {cell_clip} or its projection at {proj_clip} (0: not at all)");
+        return Err(fault(cause, "train it without cell_clip and proj_clip"));
     }
     let at = |k: usize| k + to.moved;
     let needed = |k: usize| graph.needed(operator, at(k));
@@ -182,7 +188,7 @@ fn shapes() -> super::model::Fault {
 
 /// A state before the first step: zeros in a variable, which has no constant.
 fn state(graph: &Graph, operator: &Operator, k: usize, width: usize) -> Result<Vec<f64>> {
-    if operator.input(k).is_none_or(|i| matches!(graph.value(i), Some(Value::Signal(_) | Value::Sizes))) {
+    if operator.input(k).is_none_or(|i| matches!(graph.value(i), Some(Value::Signal(_) | Value::Sizes(_)))) {
         return Err(fault("its initial state is computed by the model", "let it begin with zeros"));
     }
     match graph.constant(operator, k)? {

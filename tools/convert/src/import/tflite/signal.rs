@@ -62,6 +62,11 @@ impl Signal {
         }
     }
 
+    /// Its tensor's shape.
+    pub(super) fn sizes(&self) -> Vec<Option<usize>> {
+        self.axes.iter().map(|&a| self.size(a)).collect()
+    }
+
     /// Whether the last dimension is the features'.
     pub(super) fn by_features(&self) -> bool {
         self.axes.last() == Some(&Axis::Features)
