@@ -122,15 +122,16 @@ def cell(g, inputs, units, hidden, coupled=False, peephole=False, project=False)
     return w + u + p + b + [g.random(hidden, units) if project else none, none]
 
 
-def lstm(shape, time_major, units, hidden, **kind):
+def lstm(shape, time_major, units, hidden, clip=0.0, norm=False, **kind):
     g = Graph()
     x, y = g.tensor(shape), g.tensor((*shape[:2], hidden))
     g.graph.inputs, g.graph.outputs = [x], [y]
     states = [g.tensor((1, hidden), variable=True), g.tensor((1, units), variable=True)]
     options = schema.UnidirectionalSequenceLSTMOptionsT()
     options.fusedActivationFunction = schema.ActivationFunctionType.TANH
-    options.timeMajor = time_major
-    inputs = [x, *cell(g, shape[2], units, hidden, **kind), *states, -1, -1, -1, -1]
+    options.timeMajor, options.cellClip = time_major, clip
+    norms = [g.random(units) if norm else -1 for _ in range(4)]
+    inputs = [x, *cell(g, shape[2], units, hidden, **kind), *states, *norms]
     kind = schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions
     g.operator(CODES.UNIDIRECTIONAL_SEQUENCE_LSTM, kind, options, inputs, [y])
     return g.finish()
@@ -223,11 +224,31 @@ def models():
         "branches": converted(scaled(branches())),
         "half": converted(scaled(plain()), half),
         "dense": converted(scaled(sequential(layers.Dense(5, activation="tanh"), layers.Dense(2), shape=(FEATURES,)))),
+        "averaged": converted(scaled(sequential(layers.LSTM(5, **seq), layers.GlobalAveragePooling1D(), layers.Dense(2)))),
         "peephole": lstm((1, STEPS, FEATURES), False, 5, 3, peephole=True, project=True),
         "coupled": lstm((STEPS, 1, FEATURES), True, 4, 4, peephole=True, coupled=True),
         "both_ways": lstm_both_ways(),
         "rnn": rnn_both_ways(),
     }
+
+
+def hybrid(converter):
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+def functional(join):
+    x = layers.Input((STEPS, FEATURES), batch_size=1)
+    return tf_keras.Model(x, join(x, layers.LSTM(FEATURES, return_sequences=True)(x)))
+
+
+def two_inputs():
+    a, b = (layers.Input((STEPS, FEATURES), batch_size=1) for _ in range(2))
+    return tf_keras.Model([a, b], layers.LSTM(3)(layers.Concatenate()([a, b])))
+
+
+def batched():
+    x = layers.Input((STEPS, FEATURES), batch_size=4)
+    return tf_keras.Model(x, layers.LSTM(3)(x))
 
 
 def refused():
@@ -238,6 +259,18 @@ def refused():
         "gru": converted(sequential(layers.GRU(3), layers.Dense(2))),
         "quantized": converted(sequential(layers.LSTM(3), layers.Dense(2)), integers),
         "unrolled": converted(sequential(layers.LSTM(3, unroll=True), layers.Dense(2), shape=(3, FEATURES))),
+        "hybrid": converted(sequential(layers.LSTM(8), layers.Dense(150)), hybrid),
+        "batched": converted(batched()),
+        "inputs": converted(two_inputs()),
+        "product": converted(functional(lambda x, y: layers.Multiply()([x, y]))),
+        "part": converted(functional(lambda x, y: y[:, 2:5])),
+        "features": converted(functional(lambda x, y: y[:, :, 1:])),
+        "first": converted(functional(lambda x, y: y[:, 0])),
+        "rearranged": converted(functional(lambda x, y: layers.Reshape((STEPS // 2, 2 * FEATURES))(y))),
+        "relu6": converted(functional(lambda x, y: layers.Dense(3, activation=tf.nn.relu6)(y))),
+        "reversed": converted(functional(lambda x, y: y[:, ::-1])),
+        "clipped": lstm((1, STEPS, FEATURES), False, 4, 4, clip=3.0),
+        "gates": lstm((1, STEPS, FEATURES), False, 4, 4, norm=True),
         "pooled": converted(sequential(layers.LSTM(3, return_sequences=True), layers.GlobalMaxPooling1D())),
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// The interpreter computes in 32-bit floats.
 const TOLERANCE: f64 = 1e-5;
 
-const ALL: [&str; 15] = [
+const ALL: [&str; 16] = [
+    "averaged",
     "backward",
     "bidirectional",
     "both_ways",
@@ -127,7 +128,7 @@ fn layers_are_what_they_were_in_keras() {
 }
 
 fn refusal(path: &Path, words: &[&str]) {
-    let said = import::load(path, None).unwrap_err().to_string();
+    let said = import::load(path, None).err().expect(words[0]).to_string();
     assert_eq!(said.lines().count(), 1, "{said}");
     for word in words {
         assert!(said.contains(word), "{said:?} does not name {word:?}");
@@ -142,6 +143,18 @@ fn what_is_refused_says_what_to_do() {
     }
     refusal(&file("quantized"), &["quantized", "without converter.optimizations"]);
     refusal(&file("unrolled"), &["unrolled", "unroll=False"]);
+    refusal(&file("hybrid"), &["quantized", "without converter.optimizations"]);
+    refusal(&file("batched"), &["4 sequences at a time", "batch of 1"]);
+    refusal(&file("inputs"), &["does not have one input"]);
+    refusal(&file("product"), &["layer \"", "multiplies or divides two layers", "concatenate or add"]);
+    refusal(&file("part"), &["layer \"", "a part of the sequence", "all steps or the last"]);
+    refusal(&file("features"), &["layer \"", "a part of a sample"]);
+    refusal(&file("first"), &["layer \"", "first step", "last one"]);
+    refusal(&file("rearranged"), &["layer \"", "rearranges steps and features"]);
+    refusal(&file("relu6"), &["layer \"", "relu6", "softmax"]);
+    refusal(&file("reversed"), &["from its last step to its first"]);
+    refusal(&file("clipped"), &["layer \"lstm\"", "clips its cells at 3", "without cell_clip"]);
+    refusal(&file("gates"), &["layer \"lstm\"", "layer norm", "plain LSTM"]);
     refusal(&file("pooled"), &["layer \"", "REDUCE_MAX is not supported", ".keras"]);
 }
 
@@ -164,8 +177,12 @@ fn what_is_no_model() {
     refused(&|b| b[4] = b'X', &["not a TensorFlow Lite model"]);
     refused(&|b| b.truncate(b.len() / 2), &["damaged", "convert the model again"]);
     refused(&|b| b[..4].fill(0xff), &["damaged"]);
-    let map = models("map.toml");
-    assert!(import::load(&models("last.tflite"), Some(&map)).is_err());
+    let (_folder, path) = altered("last", |_| {});
+    let map = path.with_file_name("model.toml");
+    std::fs::write(&map, "[[layer]]\nname = \"lstm\"\n").unwrap();
+    assert!(import::load(&path, Some(&map)).unwrap_err().to_string().contains("remove every [[layer]]"));
+    std::fs::write(&map, "labels = [\"a\", \"b\", \"c\", \"d\"]\n").unwrap();
+    assert_eq!(import::load(&path, Some(&map)).unwrap().labels(), ["a", "b", "c", "d"]);
 }
 
 /// The next of a fixed sequence of numbers (Knuth's 64-bit generator).

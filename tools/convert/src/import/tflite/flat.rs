@@ -1,4 +1,4 @@
-//! FlatBuffers with every offset checked: a table is a position in the file, and nothing is followed before it is asked for.
+//! `FlatBuffers` with every offset checked: a table is a position in the file, and nothing is followed before it is asked for.
 //!
 //! A table begins with the distance back to its vtable: 16-bit sizes of the vtable and the table, then for each field its
 //! distance from the table's begin, 0 if it is absent. Tables, vectors and texts lie behind 32-bit distances that lead

@@ -159,7 +159,7 @@ impl<'a> Graph<'a> {
     }
 
     /// A node behind a signal; what stands in the same dimensions with `width` features.
-    pub(super) fn push(&mut self, name: String, layer: Layer, signal: &Signal, width: usize) -> Result<Signal> {
+    pub(super) fn push(&mut self, name: &str, layer: Layer, signal: &Signal, width: usize) -> Result<Signal> {
         if self.nodes.len() == MAX_LAYERS {
             return Err(fault(format!("it has more than {MAX_LAYERS} layers"), "give a smaller model"));
         }
@@ -167,7 +167,7 @@ impl<'a> Graph<'a> {
             return Err(fault(format!("it is {width} wide"), "give widths from 1 to 65535"));
         }
         let from = vec![Source::Node(self.nodes.len())];
-        self.nodes.push(Node::new(&name, layer, signal.from.clone()));
+        self.nodes.push(Node::new(name, layer, signal.from.clone()));
         Ok(Signal { from, width, shared: false, ..signal.clone() })
     }
 
@@ -187,7 +187,7 @@ impl<'a> Graph<'a> {
     }
 
     /// A dense layer of diagonal matrices side by side: sums, and places for what is no layer of its own.
-    pub(super) fn diagonal(&mut self, name: String, parts: &[f64], signal: &Signal) -> Result<Signal> {
+    pub(super) fn diagonal(&mut self, name: &str, parts: &[f64], signal: &Signal) -> Result<Signal> {
         let width = signal.width / parts.len().max(1);
         self.model.take(width.saturating_mul(signal.width))?;
         let w = Matrix::from_fn(width, signal.width, |r, c| if c % width == r { parts[c / width] } else { 0.0 });
@@ -195,13 +195,13 @@ impl<'a> Graph<'a> {
         self.push(name, Layer::Dense(dense), signal, width)
     }
 
-    pub(super) fn activate(&mut self, name: String, activation: Activation, signal: Signal) -> Result<Signal> {
+    pub(super) fn activate(&mut self, name: &str, activation: Activation, signal: Signal) -> Result<Signal> {
         if activation == Activation::Linear {
             return Ok(signal);
         }
         let linear = |n: &&mut Node| matches!(&n.layer, Layer::Dense(d) if d.activation == Activation::Linear);
         let signal =
-            if self.own(&signal).filter(linear).is_some() { signal } else { self.diagonal(name, &[1.0], &signal)? };
+            if self.own(&signal).as_ref().is_some_and(linear) { signal } else { self.diagonal(name, &[1.0], &signal)? };
         if let Some(Node { layer: Layer::Dense(dense), .. }) = self.node(&signal) {
             dense.activation = activation;
         }
@@ -209,14 +209,16 @@ impl<'a> Graph<'a> {
     }
 
     /// `scale x + offset`, within the layer before if that is linear.
-    pub(super) fn affine(&mut self, name: String, scale: &[f64], offset: &[f64], signal: Signal) -> Result<Signal> {
+    pub(super) fn affine(&mut self, name: &str, scale: &[f64], offset: &[f64], signal: Signal) -> Result<Signal> {
         let weights = self.own(&signal).map_or(0, |n| if let Layer::Dense(d) = &n.layer { d.w.data.len() } else { 0 });
         self.model.take(weights)?;
         let map = |v: &mut [f64]| v.iter_mut().zip(scale).zip(offset).for_each(|((v, s), o)| *v = *v * s + o);
         match self.own(&signal).map(|n| &mut n.layer) {
             Some(Layer::Dense(Dense { w, b, activation: Activation::Linear })) => {
                 for (row, s) in w.data.chunks_mut(w.cols.max(1)).zip(scale) {
-                    row.iter_mut().for_each(|v| *v *= s);
+                    for v in row {
+                        *v *= s;
+                    }
                 }
                 map(b);
                 Ok(signal)
@@ -235,7 +237,7 @@ impl<'a> Graph<'a> {
     }
 
     /// One step of a sequence. What walks towards it need only yield its last; another end of it is out of reach.
-    pub(super) fn step(&mut self, name: String, end: End, signal: &Signal, axes: Vec<Axis>) -> Result<Signal> {
+    pub(super) fn step(&mut self, name: &str, end: End, signal: &Signal, axes: Vec<Axis>) -> Result<Signal> {
         let latest = (end == End::Last) != signal.reversed;
         let left = Signal { axes, reversed: false, ..signal.clone() };
         if let Some(node) = self.own(signal)
@@ -255,7 +257,7 @@ impl<'a> Graph<'a> {
     }
 
     /// All steps of a sequence in one vector.
-    pub(super) fn flatten(&mut self, name: String, signal: &Signal, axes: Vec<Axis>) -> Result<Signal> {
+    pub(super) fn flatten(&mut self, name: &str, signal: &Signal, axes: Vec<Axis>) -> Result<Signal> {
         let ordered = signal.axes.iter().filter(|&&a| a != Axis::One).eq(&[Axis::Time, Axis::Features]);
         let taps = signal.steps.filter(|_| ordered && !signal.reversed && signal.steps == self.input.steps);
         let width = taps.and_then(|t| t.checked_mul(signal.width));
@@ -277,12 +279,11 @@ impl<'a> Graph<'a> {
             if signal.reversed && signal.has_time() {
                 return Err(fault("an output runs from its last step to its first", "reverse it in the model"));
             }
-            let node = match signal.from[..] {
-                [Source::Node(node)] => node,
-                _ => {
-                    self.diagonal(format!("output_{}", heads.len()), &[1.0], &signal)?;
-                    self.nodes.len() - 1
-                }
+            let node = if let [Source::Node(node)] = signal.from[..] {
+                node
+            } else {
+                self.diagonal(&format!("output_{}", heads.len()), &[1.0], &signal)?;
+                self.nodes.len() - 1
             };
             heads.push(Head { node, labels: Vec::new() });
         }

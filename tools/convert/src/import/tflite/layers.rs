@@ -7,6 +7,9 @@ use super::signal::{Axis, Range, Signal, Slice};
 use super::sizes;
 use cellstate_reference::{Activation, Dense, Layer};
 
+/// The most layers side by side.
+const MOST_PARTS: usize = 64;
+
 /// `FULLY_CONNECTED`: weights are outputs by inputs. Without `keep_num_dims` the result has two dimensions.
 pub(super) fn dense(graph: &mut Graph, operator: &Operator) -> Result<()> {
     if operator.u8(1)? != 0 {
@@ -17,7 +20,7 @@ pub(super) fn dense(graph: &mut Graph, operator: &Operator) -> Result<()> {
     if w.cols != signal.width {
         // All steps of a sequence at once, without a flattening of their own.
         let axes = vec![Axis::One, Axis::Features];
-        signal = graph.flatten("flatten".to_owned(), &signal, axes)?;
+        signal = graph.flatten("flatten", &signal, axes)?;
     }
     let b = graph.weights(operator, 2)?.map_or_else(|| vec![0.0; w.rows], |b| b.data);
     let activation = op::fused(operator.u8(0)?)?;
@@ -30,7 +33,7 @@ pub(super) fn dense(graph: &mut Graph, operator: &Operator) -> Result<()> {
         }
         signal.axes.drain(..drop);
     }
-    place(graph, operator, signal, Dense { w, b, activation })
+    place(graph, operator, &signal, Dense { w, b, activation })
 }
 
 /// `BATCH_MATMUL` with a constant, inputs by outputs unless it is transposed.
@@ -42,16 +45,16 @@ pub(super) fn matmul(graph: &mut Graph, operator: &Operator) -> Result<()> {
     }
     let w = if operator.bool(1, false)? { w } else { w.transpose() };
     let b = vec![0.0; w.rows];
-    place(graph, operator, signal, Dense { w, b, activation: Activation::Linear })
+    place(graph, operator, &signal, Dense { w, b, activation: Activation::Linear })
 }
 
-fn place(graph: &mut Graph, operator: &Operator, signal: Signal, dense: Dense) -> Result<()> {
+fn place(graph: &mut Graph, operator: &Operator, signal: &Signal, dense: Dense) -> Result<()> {
     let width = dense.w.rows;
     if !signal.by_features() || dense.w.cols != signal.width || dense.b.len() != width {
         return Err(fault("its weights do not fit what it is given", "convert the model again"));
     }
     let name = graph.name(operator);
-    let yielded = graph.push(name, Layer::Dense(dense), &signal, width)?;
+    let yielded = graph.push(&name, Layer::Dense(dense), signal, width)?;
     graph.yields(operator, yielded)
 }
 
@@ -67,7 +70,7 @@ pub(super) fn activation(graph: &mut Graph, operator: &Operator, activation: Act
         }
     }
     let name = graph.name(operator);
-    let yielded = graph.activate(name, activation, signal)?;
+    let yielded = graph.activate(&name, activation, signal)?;
     graph.yields(operator, yielded)
 }
 
@@ -77,7 +80,7 @@ pub(super) fn arithmetic(graph: &mut Graph, operator: &Operator) -> Result<()> {
     let name = graph.name(operator);
     let (a, b) = (graph.flows(operator, 0), graph.flows(operator, 1));
     let yielded = match (a, b) {
-        (Some(a), Some(b)) => sum(graph, operator, name.clone(), a, b)?,
+        (Some(a), Some(b)) => sum(graph, operator, &name, a, b)?,
         (Some(signal), None) => {
             let constant = by_feature(graph, operator, 1, &signal)?;
             let ones = vec![1.0; constant.len()];
@@ -88,21 +91,21 @@ pub(super) fn arithmetic(graph: &mut Graph, operator: &Operator) -> Result<()> {
                 op::MUL => (constant, zeros),
                 _ => (constant.iter().map(|v| 1.0 / v).collect(), zeros),
             };
-            graph.affine(name.clone(), &scale, &offset, signal)?
+            graph.affine(&name, &scale, &offset, signal)?
         }
         (None, _) => {
             let signal = graph.signal(operator, 1)?;
             let constant = by_feature(graph, operator, 0, &signal)?;
             let (ones, zeros) = (vec![1.0; constant.len()], vec![0.0; constant.len()]);
             match operator.code {
-                op::ADD => graph.affine(name.clone(), &ones, &constant, signal)?,
-                op::SUB => graph.affine(name.clone(), &vec![-1.0; constant.len()], &constant, signal)?,
-                op::MUL => graph.affine(name.clone(), &constant, &zeros, signal)?,
+                op::ADD => graph.affine(&name, &ones, &constant, signal)?,
+                op::SUB => graph.affine(&name, &vec![-1.0; constant.len()], &constant, signal)?,
+                op::MUL => graph.affine(&name, &constant, &zeros, signal)?,
                 _ => return Err(fault("it divides a constant by values", "divide by constants only")),
             }
         }
     };
-    let yielded = graph.activate(name, then, yielded)?;
+    let yielded = graph.activate(&name, then, yielded)?;
     graph.yields(operator, yielded)
 }
 
@@ -120,7 +123,7 @@ fn by_feature(graph: &Graph, operator: &Operator, k: usize, signal: &Signal) -> 
     }
 }
 
-fn sum(graph: &mut Graph, operator: &Operator, name: String, a: Signal, b: Signal) -> Result<Signal> {
+fn sum(graph: &mut Graph, operator: &Operator, name: &str, a: Signal, b: Signal) -> Result<Signal> {
     let second = match operator.code {
         op::ADD => 1.0,
         op::SUB => -1.0,
@@ -145,8 +148,8 @@ fn join(parts: Vec<Signal>) -> Result<Signal> {
         all.width = all.width.saturating_add(part.width);
         all.from.extend(part.from);
     }
-    if all.from.len() > usize::from(u16::MAX) || all.width > usize::from(u16::MAX) {
-        return Err(fault("it is wider than 65535", "join fewer layers"));
+    if all.from.len() > MOST_PARTS || all.width > usize::from(u16::MAX) {
+        return Err(fault("it joins more than 64 layers or 65535 features", "join fewer"));
     }
     Ok(all)
 }
@@ -178,7 +181,7 @@ pub(super) fn embedding(graph: &mut Graph, operator: &Operator, index: usize, ta
     let width = table.cols;
     signal.axes.push(Axis::Features);
     let name = graph.name(operator);
-    let yielded = graph.push(name, Layer::Embedding(table), &signal, width)?;
+    let yielded = graph.push(&name, Layer::Embedding(table), &signal, width)?;
     graph.yields(operator, yielded)
 }
 
@@ -205,7 +208,27 @@ pub(super) fn reshape(graph: &mut Graph, operator: &Operator) -> Result<()> {
         return Err(fault("it rearranges steps and features", "keep the dimensions (batch, time, features)"));
     }
     let name = graph.name(operator);
-    let yielded = graph.flatten(name, &signal, axes)?;
+    let yielded = graph.flatten(&name, &signal, axes)?;
+    graph.yields(operator, yielded)
+}
+
+/// `MEAN` over all steps.
+pub(super) fn mean(graph: &mut Graph, operator: &Operator) -> Result<()> {
+    let signal = graph.signal(operator, 0)?;
+    let over = graph.integers(operator, 1)?.iter().map(|&k| axis(k, &signal)).collect::<Result<Vec<_>>>()?;
+    let [over] = over[..] else { return Err(op::unknown(operator.code)) };
+    let Some((Axis::Time, steps)) = signal.axes.get(over).copied().zip(signal.steps) else {
+        return Err(fault("it averages over something else than a fixed number of steps", "fix the number of steps"));
+    };
+    let mut axes = signal.axes.clone();
+    if operator.bool(0, false)? {
+        axes[over] = Axis::One;
+    } else {
+        axes.remove(over);
+    }
+    let all = graph.flatten("steps", &signal, axes)?;
+    let name = graph.name(operator);
+    let yielded = graph.diagonal(&name, &vec![1.0 / steps as f64; steps], &all)?;
     graph.yields(operator, yielded)
 }
 
@@ -252,7 +275,7 @@ pub(super) fn slice(graph: &mut Graph, operator: &Operator) -> Result<()> {
         Slice::Reversed => Signal { axes, reversed: !signal.reversed, ..signal },
         Slice::Step(end) => {
             let name = graph.name(operator);
-            graph.step(name, end, &signal, axes)?
+            graph.step(&name, end, &signal, axes)?
         }
     };
     graph.yields(operator, yielded)

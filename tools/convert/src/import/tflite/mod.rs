@@ -1,6 +1,6 @@
 //! TensorFlow Lite `.tflite` files of float models, whose recurrent layers are the fused operators.
 //!
-//! A file is a FlatBuffer: operators in the order in which they run, on tensors whose dimensions are (batch, time,
+//! A file is a `FlatBuffer`: operators in the order in which they run, on tensors whose dimensions are (batch, time,
 //! features) or (time, batch, features). One with a loop in place of a recurrent layer is refused, and so is a quantized one.
 
 mod flat;
@@ -53,6 +53,7 @@ fn add(graph: &mut Graph, operator: &Operator) -> model::Result<()> {
         op::EMBEDDING_LOOKUP => layers::embedding(graph, operator, 0, 1),
         op::CAST => layers::cast(graph, operator),
         op::RESHAPE | op::SQUEEZE | op::EXPAND_DIMS => layers::reshape(graph, operator),
+        op::MEAN => layers::mean(graph, operator),
         op::TRANSPOSE => layers::transpose(graph, operator),
         op::REVERSE_V2 => layers::reverse(graph, operator),
         op::STRIDED_SLICE => layers::slice(graph, operator),

@@ -1,4 +1,4 @@
-//! What of the TFLite schema (version 3) is read: operators, and tensors with their constants.
+//! What of the TensorFlow Lite schema (version 3) is read: operators, and tensors with their constants.
 
 use super::flat::{Damaged, Table};
 use cellstate_reference::Matrix;

@@ -18,6 +18,7 @@ pub(super) const CUSTOM: i32 = 32;
 pub(super) const UNIDIRECTIONAL_SEQUENCE_RNN: i32 = 35;
 pub(super) const GATHER: i32 = 36;
 pub(super) const TRANSPOSE: i32 = 39;
+pub(super) const MEAN: i32 = 40;
 pub(super) const SUB: i32 = 41;
 pub(super) const DIV: i32 = 42;
 pub(super) const SQUEEZE: i32 = 43;
@@ -63,7 +64,7 @@ pub(super) fn name(code: i32) -> String {
         34 => "PAD",
         GATHER => "GATHER",
         TRANSPOSE => "TRANSPOSE",
-        40 => "MEAN",
+        MEAN => "MEAN",
         SUB => "SUB",
         DIV => "DIV",
         SQUEEZE => "SQUEEZE",
@@ -166,7 +167,7 @@ pub(super) fn unfit(model: &Model, operators: &[Operator]) -> Result<()> {
     Ok(())
 }
 
-/// What was tried with TensorFlow 2.21: the fused operator came of tf_keras with a fixed batch of 1, and of nothing else.
+/// What was tried with TensorFlow 2.21: the fused operator came of `tf_keras` with a fixed batch of 1, and of nothing else.
 const LOOP: &str = "give the .keras file itself; or build an LSTM model in tf_keras as m, beginning with \
     tf_keras.Input((STEPS, FEATURES), batch_size=1), then m.set_weights(model.get_weights()) and \
     tf.lite.TFLiteConverter.from_keras_model(m).convert()";

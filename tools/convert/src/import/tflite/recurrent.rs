@@ -105,7 +105,7 @@ fn sequence(graph: &Graph, operator: &Operator, time_major: bool) -> Result<Sign
 
 fn place(graph: &mut Graph, operator: &Operator, to: &Direction, layer: Layer, signal: &Signal) -> Result<Signal> {
     let (name, width) = (graph.name(operator), layer.outputs(signal.width));
-    let yielded = graph.push(name, layer, signal, width)?;
+    let yielded = graph.push(&name, layer, signal, width)?;
     let backward = to.backward != signal.reversed;
     if let Some(node) = graph.node(&yielded) {
         node.backward = backward;

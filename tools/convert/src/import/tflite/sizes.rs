@@ -26,7 +26,7 @@ pub(super) fn add(graph: &mut Graph, operator: &Operator) -> Result<()> {
         }
         op::GATHER => {
             let (from, at) = (operand(graph, operator, 0)?, graph.integers(operator, 1)?);
-            at.iter().map(|&k| pick(&from, k)).collect::<Option<_>>().ok_or_else(strange)?
+            at.iter().map(|&k| pick(&from, k)).collect::<Result<_>>()?
         }
         op::REDUCE_PROD => vec![product(&operand(graph, operator, 0)?)?],
         op::MUL => vec![product(&[operand(graph, operator, 0)?, operand(graph, operator, 1)?].concat())?],
@@ -65,9 +65,9 @@ fn operand(graph: &Graph, operator: &Operator, k: usize) -> Result<Sizes> {
     }
 }
 
-fn pick(from: &[Option<i64>], k: i64) -> Option<Option<i64>> {
-    let k = if k < 0 { k.checked_add(from.len() as i64)? } else { k };
-    from.get(usize::try_from(k).ok()?).copied()
+fn pick(from: &[Option<i64>], k: i64) -> Result<Option<i64>> {
+    let k = if k < 0 { k.saturating_add(from.len() as i64) } else { k };
+    usize::try_from(k).ok().and_then(|k| from.get(k)).copied().ok_or_else(strange)
 }
 
 /// The open size stays what it is only among ones.
