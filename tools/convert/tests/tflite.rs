@@ -128,7 +128,8 @@ fn layers_are_what_they_were_in_keras() {
 }
 
 fn refusal(path: &Path, words: &[&str]) {
-    let said = import::load(path, None).err().expect(words[0]).to_string();
+    let Err(error) = import::load(path, None) else { panic!("{} was read", path.display()) };
+    let said = error.to_string();
     assert_eq!(said.lines().count(), 1, "{said}");
     for word in words {
         assert!(said.contains(word), "{said:?} does not name {word:?}");
