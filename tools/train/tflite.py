@@ -173,6 +173,15 @@ def rnn_both_ways():
     return g.finish()
 
 
+def wide():
+    """As small a file as asks for a matrix of 60000 by 60000."""
+    g = Graph()
+    x, y = g.tensor((1, STEPS, 60000)), g.tensor((1, STEPS, 60000))
+    g.graph.inputs, g.graph.outputs = [x], [y]
+    g.operator(CODES.TANH, 0, None, [x], [y])
+    return g.finish()
+
+
 def samples():
     t = np.arange(STEPS)[None, :, None]
     x = np.sin(t * (0.2 + 0.15 * np.arange(FEATURES)) + np.arange(3)[:, None, None]) * 1.5 + 0.25
@@ -270,6 +279,7 @@ def refused():
         "relu6": converted(functional(lambda x, y: layers.Dense(3, activation=tf.nn.relu6)(y))),
         "reversed": converted(functional(lambda x, y: y[:, ::-1])),
         "clipped": lstm((1, STEPS, FEATURES), False, 4, 4, clip=3.0),
+        "wide": wide(),
         "gates": lstm((1, STEPS, FEATURES), False, 4, 4, norm=True),
         "pooled": converted(sequential(layers.LSTM(3, return_sequences=True), layers.GlobalMaxPooling1D())),
     }

@@ -155,6 +155,7 @@ fn what_is_refused_says_what_to_do() {
     refusal(&file("relu6"), &["layer \"", "relu6", "softmax"]);
     refusal(&file("reversed"), &["from its last step to its first"]);
     refusal(&file("clipped"), &["layer \"lstm\"", "clips its cells at 3", "without cell_clip"]);
+    refusal(&file("wide"), &["layer \"tanh\"", "more than 1 GiB", "smaller model"]);
     refusal(&file("gates"), &["layer \"lstm\"", "layer norm", "plain LSTM"]);
     refusal(&file("pooled"), &["layer \"", "REDUCE_MAX is not supported", ".keras"]);
 }

@@ -203,7 +203,7 @@ impl<'a> Model<'a> {
 
     pub(super) fn take(&self, count: usize) -> Result<()> {
         let left = self.left.get().checked_sub(count);
-        self.left.set(left.ok_or_else(|| fault("it has more than 1 GiB of weights", "give a smaller model"))?);
+        self.left.set(left.ok_or_else(|| fault("its matrices unfold to more than 1 GiB", "give a smaller model"))?);
         Ok(())
     }
 }
