@@ -4,6 +4,7 @@ mod check;
 mod keras;
 mod map;
 mod pytorch;
+mod tflite;
 
 use crate::error::{Error, Result};
 use cellstate_reference::{Activation, Layer, Network};
@@ -23,6 +24,12 @@ pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
                 map.without_layers()?;
             }
             keras::load(model)?
+        }
+        Some("tflite") => {
+            if let Some(map) = &map {
+                map.without_layers()?;
+            }
+            tflite::load(model)?
         }
         Some("safetensors") => pytorch::load(model, map.as_ref())?,
         _ => {
