@@ -158,6 +158,11 @@ impl More {
         !matches!(self, More::Window { .. } | More::Concat { .. })
     }
 
+    /// Whether the layer joins inputs of several steps.
+    pub const fn is_window(&self) -> bool {
+        matches!(self, More::Window { .. })
+    }
+
     /// Whether the layer begins with a state that is not zero.
     pub const fn has_initial(&self) -> bool {
         match *self {

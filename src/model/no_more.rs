@@ -26,6 +26,10 @@ impl More {
         match *self {}
     }
 
+    pub(super) const fn is_window(&self) -> bool {
+        match *self {}
+    }
+
     pub(super) const fn has_initial(&self) -> bool {
         match *self {}
     }

@@ -9,7 +9,14 @@ pub(super) fn recur(more: &More, _: &Step, _: [&[Four]; 2], _: &mut [i32], _: &m
     match *more {}
 }
 
-pub(super) fn map(more: &More, _: &Step, _: [Sequence; 2], _: &mut [i32], _: &mut [i32]) -> i32 {
+pub(super) fn map<'s>(
+    more: &More,
+    _: &Step,
+    _: Sequence<'s>,
+    _: impl Fn(u8) -> Sequence<'s>,
+    _: &mut [i32],
+    _: &mut [i32],
+) -> i32 {
     match *more {}
 }
 

@@ -57,17 +57,20 @@ pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: 
 
 /// All steps of another layer without a hidden state; how many outputs it yielded.
 #[inline(never)]
-pub(super) fn map(
+pub(super) fn map<'s>(
     more: &More,
     step: &Step,
-    [source, second]: [Sequence; 2],
+    source: Sequence<'s>,
+    second: impl Fn(u8) -> Sequence<'s>,
     memory: &mut [i32],
     slots: &mut [i32],
 ) -> i32 {
     let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
+    let second = more.second().map_or(source, second);
     let mut yielded = 0;
     // Of two sources one may have waited.
-    for t in 0..source.count.min(second.count) {
+    let steps = source.count.min(second.count);
+    for t in step.first(steps)..steps {
         let x = source.at(t);
         let out = slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
         let out = halves_mut(out);

@@ -47,8 +47,8 @@ pub(super) struct Sequence<'s> {
 
 impl<'s> Sequence<'s> {
     /// Of a source whose buffers are in `before`; `samples` are there to run over.
-    #[inline]
-    fn new(model: &Model, before: &'s [i32], source: u8, samples: usize) -> Self {
+    #[inline(never)] // its frame would be part of every step's
+    pub(super) fn new(model: &Model, before: &'s [i32], source: u8, samples: usize) -> Self {
         let Some((node, place)) = usize::from(source).checked_sub(1).and_then(|k| model.node(k)) else {
             let header = model.header();
             let slots = before.get(counters(header)..).unwrap_or_default();
@@ -123,13 +123,14 @@ pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
                 *yielded = if cfg!(feature = "layers") && node.last { 1 } else { *yielded + 1 };
             }
         } else if let Layer::Dense { .. } = node.layer {
-            for t in 0..source.count {
-                step.dense(source.at(t), slots.get_mut(t * place.slot_words..).unwrap_or_default());
+            let first = step.first(source.count);
+            for t in first..source.count {
+                step.dense(source.at(t), slots.get_mut((t - first) * place.slot_words..).unwrap_or_default());
             }
-            *yielded = source.count as i32;
+            *yielded = (source.count - first) as i32;
         } else if let Layer::More(more) = &node.layer {
-            let second = more.second().map_or(source, |second| Sequence::new(model, before, second, samples));
-            *yielded = others::map(more, &step, [source, second], memory, slots);
+            let second = |from| Sequence::new(model, before, from, samples);
+            *yielded = others::map(more, &step, source, second, memory, slots);
         }
     }
 }
@@ -142,8 +143,14 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// One step of a recurrent layer: from its current slot to the next. Not inlined: [`run`] would carry both frames.
-    #[inline(never)]
+    /// The first of `count` steps that a layer without memory takes: the last one, if it yields no other.
+    #[inline]
+    pub(super) fn first(&self, count: usize) -> usize {
+        if cfg!(feature = "layers") && self.node.last { count.saturating_sub(1) } else { 0 }
+    }
+
+    /// One step of a recurrent layer: from its current slot to the next.
+    #[inline] // a call more would need its frame beside that of `run`
     fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32]) {
         let slot_words = self.place.slot_words;
         let slot = current(self.node, memory);
