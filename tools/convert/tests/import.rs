@@ -124,8 +124,8 @@ fn no_tensor_is_left_out_silently() {
 
 #[test]
 fn other_modules_are_named_as_what_they_are() {
-    refused(torch(&[("rnn.weight_ih_l0", &[6, 3]), ("rnn.weight_hh_l0", &[6, 2])], None), &["layer \"rnn\"", "GRU"]);
-    refused(torch(&[IH, HH, ("rnn.weight_hr_l0", &[2, 2])], None), &["layer \"rnn\"", "projection"]);
+    refused(torch(&[("rnn.weight_ih_l0", &[6, 3]), ("rnn.weight_hh_l0", &[5, 2])], None), &["layer \"rnn\"", "GRU"]);
+    refused(torch(&[IH, HH, ("rnn.weight_hr_l0", &[3, 2])], None), &["layer \"rnn\"", "weight_hh_l0", "[8, 3]"]);
     // A LayerNorm's weight has one dimension; as a column it would fit behind one hidden unit.
     refused(torch(&[IH, HH, ("norm.weight", &[2]), ("norm.bias", &[2])], None), &["layer \"norm\"", "[2]"]);
     refused(torch(&[IH, HH, FC, ("fc.bias", &[2, 2])], None), &["layer \"fc\"", "[2, 2]"]);

@@ -1,0 +1,198 @@
+//! The tensors of a file, whichever kind it is: names, shapes, and values in 64-bit floats.
+
+use super::checkpoint;
+use crate::error::{Error, Result};
+use cellstate_reference::Matrix;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// The most that a file's tensors may take as 64-bit floats: 1 GiB.
+const LIMIT: usize = 1 << 30;
+
+/// One tensor.
+pub(super) struct Tensor {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Values,
+}
+
+/// What a tensor holds.
+pub(super) enum Values {
+    /// In row-major order.
+    Floats(Vec<f64>),
+    /// The name of another type.
+    Other(String),
+}
+
+/// The float types that weights come in.
+#[derive(Clone, Copy)]
+pub(super) enum Float {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Float {
+    /// Values from little-endian bytes.
+    pub(super) fn decode(self, bytes: &[u8]) -> Values {
+        Values::Floats(match self {
+            Float::F16 => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).into()).collect(),
+            Float::Bf16 => bytes.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).into()).collect(),
+            Float::F32 => bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect(),
+            Float::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+        })
+    }
+}
+
+/// All tensors of a file, by names without the prefixes that wrappers add.
+pub(super) struct Tensors<'a> {
+    pub(super) path: &'a Path,
+    all: BTreeMap<String, Tensor>,
+}
+
+impl<'a> Tensors<'a> {
+    pub(super) fn load(path: &'a Path) -> Result<Self> {
+        let all = match path.extension().and_then(|e| e.to_str()) {
+            Some("safetensors") => safetensors(path)?,
+            _ => checkpoint::load(path)?,
+        };
+        let mut tensors = Self { path, all: BTreeMap::new() };
+        let prefixed = all.iter().all(|(name, _)| plain(name).starts_with("module."));
+        for (name, tensor) in all {
+            let plain = plain(&name);
+            let plain = if prefixed { plain.trim_start_matches("module.") } else { &plain };
+            if tensors.all.insert(plain.to_owned(), tensor).is_some() {
+                let cause = format!("two of its tensors are \"{plain}\"");
+                return Err(Error::new(path, cause, "save the model without its wrapper"));
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// The module of each tensor: what stands before the last dot.
+    pub(super) fn modules(&self) -> BTreeSet<&str> {
+        self.all.keys().map(|name| split(name).0).collect()
+    }
+
+    /// A module's tensors and their names within it.
+    pub(super) fn of<'t>(&'t self, module: &'t str) -> impl Iterator<Item = (&'t str, &'t Tensor)> {
+        self.all.iter().filter_map(move |(name, tensor)| {
+            let (of, short) = split(name);
+            (of == module).then_some((short, tensor))
+        })
+    }
+
+    pub(super) fn has(&self, module: &str, name: &str) -> bool {
+        self.all.contains_key(&join(module, name))
+    }
+
+    /// The shape of a tensor, if there is one.
+    pub(super) fn shape(&self, module: &str, name: &str) -> Option<&[usize]> {
+        self.all.get(&join(module, name)).map(|t| &t.shape[..])
+    }
+
+    /// The values of a tensor of `shape`; zero stands for any number.
+    pub(super) fn values<const N: usize>(
+        &self,
+        module: &str,
+        name: &str,
+        shape: [usize; N],
+    ) -> Result<([usize; N], &[f64])> {
+        let full = join(module, name);
+        let wrong = |cause: String| self.refuse(module, cause, "save the state dict again, in float32");
+        let tensor = self.all.get(&full).ok_or_else(|| wrong(format!("it has no tensor \"{full}\"")))?;
+        let found = <[usize; N]>::try_from(&tensor.shape[..]).ok();
+        // Of no elements the other dimension may be anything, and biases would be allocated for it.
+        let fits = |s: &[usize; N]| s.iter().zip(&shape).all(|(&s, &due)| s > 0 && (due == 0 || s == due));
+        let Some(found) = found.filter(fits) else {
+            let due = shape.map(|n| if n == 0 { "any".to_owned() } else { n.to_string() }).join(", ");
+            return Err(wrong(format!("\"{full}\" has shape {:?} where [{due}] is due", tensor.shape)));
+        };
+        match &tensor.values {
+            Values::Floats(values) if values.len() == found.iter().product::<usize>() => Ok((found, values)),
+            Values::Floats(_) => Err(wrong(format!("the values of \"{full}\" do not fill its shape"))),
+            Values::Other(kind) => Err(wrong(format!("\"{full}\" has type {kind}"))),
+        }
+    }
+
+    pub(super) fn matrix(&self, module: &str, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        let ([rows, cols], values) = self.values(module, name, shape)?;
+        Ok(Matrix { rows, cols, data: values.to_vec() })
+    }
+
+    /// A list of `count` values, or of `default` if the file has none.
+    pub(super) fn list(&self, module: &str, name: &str, count: usize, default: f64) -> Result<Vec<f64>> {
+        if !self.has(module, name) {
+            return Ok(vec![default; count]);
+        }
+        Ok(self.values(module, name, [count])?.1.to_vec())
+    }
+
+    /// No tensor of a module is left out: another one means another kind of module, or a layer that is missing.
+    pub(super) fn only(&self, module: &str, known: &[impl AsRef<str>]) -> Result<()> {
+        let unused = self.of(module).find(|(name, _)| known.iter().all(|k| k.as_ref() != *name));
+        unused.map_or(Ok(()), |(name, _)| Err(self.unknown(module, name)))
+    }
+
+    /// A tensor that no supported layer has.
+    pub(super) fn unknown(&self, module: &str, name: &str) -> Error {
+        let remedy = if name.ends_with("weight_g") || name.ends_with("weight_v") || name.starts_with("original") {
+            "before you save it, call torch.nn.utils.remove_weight_norm or parametrize.remove_parametrizations"
+        } else if name.ends_with("_orig") || name.ends_with("_mask") {
+            "before you save it, call torch.nn.utils.prune.remove"
+        } else {
+            "save a model of LSTM, GRU, RNN, Linear, Embedding, LayerNorm, BatchNorm1d and Conv1d, all of its layers"
+        };
+        self.refuse(module, format!("its tensor \"{name}\" belongs to no supported layer"), remedy)
+    }
+
+    pub(super) fn refuse(&self, module: &str, cause: impl std::fmt::Display, remedy: impl std::fmt::Display) -> Error {
+        Error::new(self.path, cause, remedy).in_layer(module)
+    }
+}
+
+/// Whether tensors of these sizes may be read; none of them if their number overflows.
+pub(super) fn bounded<'s>(path: &Path, shapes: impl Iterator<Item = &'s [usize]>) -> Result<()> {
+    let count = |shape: &[usize]| shape.iter().try_fold(size_of::<f64>(), |n, d| n.checked_mul(*d));
+    // One of no elements takes nothing, whatever its other dimensions are.
+    let mut shapes = shapes.filter(|shape| !shape.contains(&0));
+    let total = shapes.try_fold(0usize, |sum, shape| sum.checked_add(count(shape)?));
+    if total.is_some_and(|bytes| bytes <= LIMIT) {
+        return Ok(());
+    }
+    Err(Error::new(path, "its tensors take more than 1 GiB as 64-bit floats", "give a smaller model"))
+}
+
+fn safetensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    let bytes = crate::error::read(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| {
+        Error::new(path, format!("not a whole .safetensors file ({e})"), "save it again with safetensors")
+    })?;
+    let views = file.tensors();
+    bounded(path, views.iter().map(|(_, v)| v.shape()))?;
+    let tensor = |view: &safetensors::tensor::TensorView| {
+        let float = match view.dtype() {
+            Dtype::F16 => Float::F16,
+            Dtype::BF16 => Float::Bf16,
+            Dtype::F32 => Float::F32,
+            Dtype::F64 => Float::F64,
+            other => return Values::Other(format!("{other:?}")),
+        };
+        float.decode(view.data())
+    };
+    Ok(views.iter().map(|(n, v)| (n.clone(), Tensor { shape: v.shape().to_vec(), values: tensor(v) })).collect())
+}
+
+/// The name without what `torch.compile` adds.
+fn plain(name: &str) -> String {
+    name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join(".")
+}
+
+fn split(name: &str) -> (&str, &str) {
+    name.rsplit_once('.').unwrap_or(("", name))
+}
+
+fn join(module: &str, name: &str) -> String {
+    if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
+}
