@@ -7,6 +7,7 @@ sequences after one another, `lengths`, and `y0`, `y1`, ...: the rows of each ou
 """
 
 import argparse
+import zlib
 
 import numpy as np
 import torch
@@ -64,23 +65,22 @@ def inputs(symbols=0):
     return torch.from_numpy(x.astype(np.float32))
 
 
-def finish(model):
-    """Weights large enough to move the gates, statistics as if trained."""
+def finish(model, name, dtype, spread):
+    """Weights by the model's name, large enough to move the gates, which `dtype` holds exactly; statistics as if trained."""
+    random = torch.Generator().manual_seed(zlib.crc32(name.encode()))
     with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.mul_(2)
-            if "norm" in name:
-                p.add_(torch.randn_like(p) * 0.5)
-        for name, b in model.named_buffers():
-            if name.endswith("running_mean"):
-                b.normal_(0, 0.5)
-            elif name.endswith("running_var"):
-                b.uniform_(0.3, 3)
+        for p in model.parameters():
+            p.copy_(p.new_empty(p.shape).normal_(0, spread, generator=random).to(dtype))
+        for key, b in model.named_buffers():
+            if key.endswith("running_mean"):
+                b.normal_(0, 0.5, generator=random)
+            elif key.endswith("running_var"):
+                b.uniform_(0.3, 3, generator=random)
     return model.eval()
 
 
-def save(name, model, file, toml=None, symbols=0, write=None):
-    model = finish(model)
+def save(name, model, file, toml=None, symbols=0, write=None, dtype=torch.float32, spread=0.7):
+    model = finish(model, name, dtype, spread)
     x = inputs(symbols)
     with torch.no_grad():
         y = model(x.to(next(model.parameters()).dtype))
@@ -175,6 +175,22 @@ def recurrent():
         Net(final, rnn=rnn(FEATURES, 3, nonlinearity="relu", bidirectional=True), fc=nn.Linear(6, 3)),
         "safetensors",
         [window() + entry("rnn", nonlinearity="relu", last="output"), entry("fc")],
+        spread=0.4,  # what is not bounded must not grow
+    )
+
+    begun = Net(
+        lambda m, x: m.fc(both_final(m.gru(m.rnn(x, (m.h.expand(-1, BATCH, -1), m.c.expand(-1, BATCH, -1)))[0], m.gru.h.repeat(1, BATCH, 1))[1])),
+        rnn=lstm(FEATURES, 4, num_layers=2, bidirectional=True, proj_size=3),
+        gru=gru(6, 4, bidirectional=True),
+        fc=nn.Linear(8, 3),
+    )
+    begun.h, begun.c = nn.Parameter(torch.zeros(4, 1, 3)), nn.Parameter(torch.zeros(4, 1, 4))
+    begun.gru.h = nn.Parameter(torch.zeros(2, 1, 4))
+    save(
+        "begun",
+        begun,
+        "pt",
+        [window() + entry("rnn", initial=["h", "c"]), entry("gru", initial=["gru.h"], last="hidden"), entry("fc")],
     )
 
     def cells(m, x):
@@ -290,6 +306,22 @@ def around():
         ],
     )
     save(
+        "read_twice",
+        Net(
+            lambda m, x: (lambda z: (z, torch.tanh(z)))(m.fc(m.rnn(x)[0])),
+            rnn=gru(FEATURES, 4),
+            fc=nn.Linear(4, 3),
+        ),
+        "pt",
+        [
+            entry("rnn"),
+            entry("fc"),
+            entry("act", kind="activation", activation="tanh"),
+            '[[output]]\nlayer = "fc"\n',
+            '[[output]]\nlayer = "act"\n',
+        ],
+    )
+    save(
         "residual",
         Net(
             lambda m, x: m.fc(torch.cat([both_final(m.rnn(x)[1]), m.one(x)[0][:, -1], m.both(x)[0][:, -1]], 1)),
@@ -353,28 +385,20 @@ def containers():
     def cast(kind):
         return lambda model, path: torch.save({k: v.to(kind) for k, v in model.state_dict().items()}, path)
 
-    def rounded(kind):
-        model = Whole()
-        with torch.no_grad():
-            for p in model.parameters():
-                p.copy_(p.to(kind))
-        return model
-
     save("wrapped", Whole(), "ckpt", write=wrapped("state_dict", "module."))
     save("wrapped_model", Whole(), "pt", write=wrapped("model_state_dict", "_orig_mod."))
     save("strided", Whole(), "pt", write=strided)
     save("whole", Whole(), "pt", write=lambda model, path: torch.save(model, path))
     save("legacy", Whole(), "pth", write=lambda m, path: torch.save(m.state_dict(), path, _use_new_zipfile_serialization=False))
     save("protocol4", Whole(), "pt", write=lambda m, path: torch.save(m.state_dict(), path, pickle_protocol=4))
-    save("half", rounded(torch.float16), "pt", write=cast(torch.float16))
-    save("bfloat", rounded(torch.bfloat16), "pt", write=cast(torch.bfloat16))
-    save("double", Whole().double(), "pt")
-    save("bfloat_safe", rounded(torch.bfloat16), "safetensors",
+    save("half", Whole(), "pt", write=cast(torch.float16), dtype=torch.float16)
+    save("bfloat", Whole(), "pt", write=cast(torch.bfloat16), dtype=torch.bfloat16)
+    save("double", Whole().double(), "pt", dtype=torch.float64)
+    save("bfloat_safe", Whole(), "safetensors", dtype=torch.bfloat16,
          write=lambda m, path: save_file({k: v.to(torch.bfloat16) for k, v in m.state_dict().items()}, path))
 
 
 def main():
-    torch.manual_seed(11)
     OUT.mkdir(parents=True, exist_ok=True)
     recurrent()
     around()

@@ -6,7 +6,8 @@ use safetensors::{Dtype, tensor::TensorView};
 use std::path::{Path, PathBuf};
 
 /// Every network of `tests/models/pytorch`, which `tools/train/pytorch.py` made.
-const GOLDEN: [&str; 33] = [
+const GOLDEN: [&str; 35] = [
+    "begun.pt",
     "bfloat.pt",
     "bfloat_safe.safetensors",
     "bigru_hidden.pt",
@@ -34,6 +35,7 @@ const GOLDEN: [&str; 33] = [
     "lstm_stacked.pth",
     "norms.pt",
     "protocol4.pt",
+    "read_twice.pt",
     "residual.pt",
     "rnn_tanh.pt",
     "strided.pt",
@@ -186,7 +188,7 @@ fn what_shapes_do_not_tell_must_be_said() {
 #[test]
 fn maps_that_do_not_fit() {
     let all = [GRU[0], GRU[1], FC[0], FC[1]];
-    let map = |rnn, fc, more: &str| format!("{}{more}", layers(&[("rnn", rnn), ("fc", fc)]));
+    let map = |rnn: &str, fc: &str, more: &str| format!("{}{more}", layers(&[("rnn", rnn), ("fc", fc)]));
     refused(&all, &map("activation = \"relu\"", "", ""), &["layer \"rnn\"", "kind = \"activation\""]);
     refused(&all, &map("", "stride = 2", ""), &["layer \"fc\"", "\"linear\"", "stride"]);
     refused(&all, &map("", "kind = \"conv1d\"", ""), &["layer \"fc\"", "conv1d"]);
@@ -211,6 +213,16 @@ fn maps_that_do_not_fit() {
     );
     refused(&all, &layers(&[("flat", "kind = \"flatten\""), ("rnn", ""), ("fc", "")]), &["layer \"flat\"", "steps"]);
     refused(&all, &layers(&[("flat", "kind = \"flatten\"\nsteps = 3"), ("rnn", ""), ("fc", "")]), &["layer \"flat\""]);
+    let begun = |initial: &str, words: &[&str]| {
+        let with = [GRU[0], GRU[1], FC[0], FC[1], ("h", &[1, 1, 2])];
+        refused(&with, &map(&format!("initial = {initial}"), "", ""), words);
+    };
+    begun("[\"h\", \"c\"]", &["layer \"rnn\"", "2 tensors where 1"]);
+    begun("[\"c\"]", &["layer \"\"", "does not name it"]);
+    let with = [GRU[0], GRU[1], FC[0], FC[1], ("rnn.h", &[1, 3])];
+    refused(&with, &map("initial = [\"rnn.h\"]", "", ""), &["layer \"rnn\"", "\"rnn.h\"", "[1, 3]", "1 times 2"]);
+    refused(&all, &map("", "initial = [\"fc.bias\"]", ""), &["layer \"fc\"", "takes no initial"]);
+    refused(&with, &map("initial = [\"h\"]", "", ""), &["layer \"rnn\"", "\"h\""]);
     let table: Tensor = ("table.weight", &[9, 3]);
     let list = [GRU[0], GRU[1], table];
     refused(
@@ -238,6 +250,8 @@ fn other_modules_are_refused_by_their_tensors() {
     with(("rnn.bias_ih_l0", &[6]), &["layer \"rnn\"", "bias_ih_l0", "no \"bias_hh_l0\""]);
     with(("conv.weight", &[6, 2, 3, 3]), &["layer \"conv\"", "\"weight\""]);
     refused(&[("fc.weight_g", &[2, 1]), ("fc.weight_v", &[2, 2])], "", &["layer \"fc\"", "remove_weight_norm"]);
+    let computed = "fc.parametrizations.weight.original0";
+    refused(&[("fc.bias", &[2]), (computed, &[2, 1])], "", &["layer \"fc\"", "remove_parametrizations"]);
     refused(&[("fc.weight_orig", &[2, 2]), ("fc.weight_mask", &[2, 2])], "", &["layer \"fc\"", "prune.remove"]);
     let odd: [Tensor; 2] = [("rnn.weight_ih_l0", &[10, 3]), ("rnn.weight_hh_l0", &[10, 2])];
     refused(&odd, "", &["layer \"rnn\"", "[10, 2]", "GRU"]);

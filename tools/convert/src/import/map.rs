@@ -44,6 +44,9 @@ pub(super) struct Entry {
     pub(super) steps: Option<usize>,
     /// Whether only the last step goes on, and which of a bidirectional layer.
     pub(super) last: Option<Last>,
+    /// The tensors of a recurrent layer's first state: the hidden one, then the cell's of an LSTM; zeros if empty.
+    #[serde(default)]
+    pub(super) initial: Vec<String>,
     /// The layers that it takes its input from; the one before it if empty.
     #[serde(default)]
     pub(super) from: Vec<String>,

@@ -26,6 +26,7 @@ enum Take {
 struct Builder<'a> {
     tensors: &'a Tensors<'a>,
     entries: &'a [Entry],
+    outputs: &'a [&'a str],
     graph: Graph<'a>,
     /// What each entry hands on.
     values: HashMap<&'a str, Value>,
@@ -33,7 +34,7 @@ struct Builder<'a> {
 
 /// The network of entries in the order in which they run; without outputs the last one is the output.
 pub(super) fn build(tensors: &Tensors, entries: &[Entry], outputs: &[&str], name: String) -> Result<Network> {
-    let mut builder = Builder { tensors, entries, graph: Graph::new(tensors), values: HashMap::new() };
+    let mut builder = Builder { tensors, entries, outputs, graph: Graph::new(tensors), values: HashMap::new() };
     let mut before: Option<&Entry> = None;
     for entry in entries {
         if builder.add(entry, before)? {
@@ -220,7 +221,9 @@ impl<'a> Builder<'a> {
     fn is_read_once(&self, entry: &Entry, reader: &Entry) -> bool {
         let named = |e: &Entry| e.from.contains(&entry.name);
         let takes = reader.from.is_empty() || reader.from == [entry.name.as_str()];
-        takes && self.entries.iter().all(|e| e.name == reader.name || !named(e))
+        takes
+            && !self.outputs.contains(&entry.name.as_str())
+            && self.entries.iter().all(|e| e.name == reader.name || !named(e))
     }
 
     fn activation(&self, entry: &Entry) -> Result<Option<Activation>> {

@@ -2,6 +2,7 @@
 
 use super::tensors::Tensors;
 use crate::error::Result;
+use cellstate::model::header::MAX_LAYERS;
 use cellstate_reference::{Activation, Dense, Head, InputMap, Layer, Matrix, Network, Node, Source};
 
 /// The widest vector.
@@ -43,6 +44,10 @@ impl<'a> Graph<'a> {
     /// Adds a node. `needed` is the width that it takes, if it asks for one.
     pub(super) fn push(&mut self, node: Node, needed: Option<usize>) -> Result<Source> {
         let refuse = |cause: String, remedy: &str| Err(self.tensors.refuse(&node.name, cause, remedy));
+        // More are refused by the check of all networks; no memory for them.
+        if self.nodes.len() > MAX_LAYERS {
+            return refuse(format!("more than {MAX_LAYERS} layers come before it"), "give a smaller model");
+        }
         let given = self.width(&node.from).or_else(|| self.learn(&node.from, needed));
         let Some(width) = given.filter(|w| (1..=WIDEST).contains(w)) else {
             let cause = "how many values it takes cannot be told, or is not from 1 to 65535".to_owned();
@@ -89,7 +94,7 @@ impl<'a> Graph<'a> {
     pub(super) fn identity(&mut self, name: &str, from: &Value, activation: Activation) -> Result<Source> {
         let width = self.width(&from.sources).unwrap_or(0);
         // The matrix has the square of the width.
-        if width == 0 || width > 1 << 12 {
+        if !(1..=1 << 10).contains(&width) {
             let cause = format!("{width} values are too many or too few for an activation of their own");
             return Err(self.tensors.refuse(name, cause, "put it behind a Linear layer"));
         }

@@ -25,9 +25,9 @@ pub(super) enum Kind {
 
 /// Every kind: its name in `model.toml`, and the options that an entry of it may have.
 const KINDS: [(Kind, &str, &[&str]); 11] = [
-    (Kind::Lstm, "lstm", &["last"]),
-    (Kind::Gru, "gru", &["last"]),
-    (Kind::Rnn, "rnn", &["last", "nonlinearity"]),
+    (Kind::Lstm, "lstm", &["last", "initial"]),
+    (Kind::Gru, "gru", &["last", "initial"]),
+    (Kind::Rnn, "rnn", &["last", "initial", "nonlinearity"]),
     (Kind::Linear, "linear", &["activation", "last"]),
     (Kind::Embedding, "embedding", &[]),
     (Kind::LayerNorm, "layernorm", &["activation", "epsilon", "last"]),
@@ -100,7 +100,7 @@ pub(super) fn guess(tensors: &Tensors, module: &str) -> Result<Guess> {
         (Some(2), false) => Ok(Guess::Table),
         (Some(1), _) => Ok(Guess::List),
         _ => {
-            let name = tensors.of(module).map(|(name, _)| name).find(|n| *n != "bias").unwrap_or("bias");
+            let name = tensors.of(module).find(|n| *n != "bias").unwrap_or("bias");
             Err(tensors.unknown(module, name))
         }
     }
@@ -132,8 +132,7 @@ fn said(tensors: &Tensors, entry: &Entry) -> Result<Option<Kind>> {
 fn of_tensors(tensors: &Tensors, entry: &Entry, said: Option<Kind>, first: bool) -> Result<Kind> {
     let module = entry.name.as_str();
     if !tensors.modules().contains(module) {
-        let modules: Vec<String> = tensors.modules().iter().map(|m| format!("\"{m}\"")).collect();
-        let cause = format!("model.toml names it and the file has {}", modules.join(", "));
+        let cause = format!("model.toml names it and the file has {}", tensors.list());
         return Err(tensors.refuse(module, cause, "name each of the file's layers once"));
     }
     if said == Some(Kind::Unused) {
@@ -175,6 +174,7 @@ fn heeded(tensors: &Tensors, entry: &Entry, kind: Kind) -> Result<()> {
         ("epsilon", entry.epsilon.is_some()),
         ("steps", entry.steps.is_some()),
         ("last", entry.last.is_some()),
+        ("initial", !entry.initial.is_empty()),
     ];
     let stray = said.iter().find(|(name, said)| *said && !kind.options().contains(name));
     let Some((name, _)) = stray else { return Ok(()) };

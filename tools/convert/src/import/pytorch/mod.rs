@@ -17,8 +17,9 @@ use super::map::{Entry, Map};
 use crate::error::{Error, Result};
 use cellstate_reference::Network;
 use kind::{Guess, Kind, guess};
+use std::collections::HashSet;
 use std::path::Path;
-use tensors::Tensors;
+use tensors::{Tensors, join};
 
 pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
     let tensors = Tensors::load(path)?;
@@ -38,14 +39,24 @@ pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
     build::build(&tensors, entries, &outputs, stem)
 }
 
+/// The most entries of a map, so that no file takes long.
+const ENTRIES: usize = 1024;
+
 /// Every layer of the file has one entry.
 fn named_once(tensors: &Tensors, entries: &[Entry]) -> Result<()> {
-    let mut names = std::collections::HashSet::new();
+    if entries.len() > ENTRIES {
+        let cause = format!("model.toml has {} layers", entries.len());
+        return Err(Error::new(tensors.path, cause, format_args!("give at most {ENTRIES}")));
+    }
+    let mut names = HashSet::new();
     if let Some(twice) = entries.iter().find(|e| !names.insert(e.name.as_str())) {
         let cause = "model.toml names it twice";
         return Err(tensors.refuse(&twice.name, cause, "name each of the file's layers once"));
     }
-    match tensors.modules().into_iter().find(|m| !names.contains(m)) {
+    // Parameters of the model itself that are states of its layers.
+    let states: HashSet<&str> = entries.iter().flat_map(|e| &e.initial).map(String::as_str).collect();
+    let state = |module: &str| tensors.of(module).all(|name| states.contains(join(module, name).as_str()));
+    match tensors.modules().iter().find(|m| !names.contains(m.as_str()) && !state(m.as_str())) {
         Some(unused) => {
             let remedy = "add a [[layer]] for it, with kind = \"unused\" if only the training needs it";
             Err(tensors.refuse(unused, "model.toml does not name it", remedy))
@@ -58,7 +69,7 @@ fn named_once(tensors: &Tensors, entries: &[Entry]) -> Result<()> {
 fn deduce(tensors: &Tensors) -> Result<Vec<Entry>> {
     let mut kinds = Vec::new();
     for module in tensors.modules() {
-        kinds.push((module, guess(tensors, module)?));
+        kinds.push((module.as_str(), guess(tensors, module)?));
     }
     let entry = |name: &str, kind: Option<&str>| Entry {
         name: name.to_owned(),
@@ -100,9 +111,8 @@ fn fits(tensors: &Tensors, rnn: &str, table: &str) -> (bool, bool) {
 
 fn ambiguous(tensors: &Tensors) -> Error {
     let modules = tensors.modules();
-    let list: Vec<String> = modules.iter().map(|m| format!("\"{m}\"")).collect();
     let example: Vec<String> = modules.iter().map(|m| format!("[[layer]] name = \"{m}\"")).collect();
-    let cause = format!("the order of its layers cannot be told from the file: {}", list.join(", "));
+    let cause = format!("the order of its layers cannot be told from the file: {}", tensors.list());
     let remedy = format!("give --map model.toml with, in the order in which they run: {}", example.join(", "));
     Error::new(tensors.path, cause, remedy)
 }

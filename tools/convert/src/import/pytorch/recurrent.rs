@@ -8,7 +8,7 @@ use super::kind::Kind;
 use super::tensors::Tensors;
 use crate::error::Result;
 use crate::import::map::Entry;
-use cellstate_reference::{Activation, Gru, Layer, Lstm, Rnn};
+use cellstate_reference::{Activation, Gru, Initial, Layer, Lstm, Rnn};
 
 /// One stacked layer.
 pub(super) struct Level {
@@ -42,8 +42,42 @@ pub(super) fn levels(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<Vec
             levels.push(Level { forward, backward });
         }
     }
+    known.extend(entry.initial.iter().filter_map(|full| tensors.within(module, full)).map(str::to_owned));
     tensors.only(module, &known)?;
+    if !entry.initial.is_empty() {
+        begin(tensors, entry, &mut levels)?;
+    }
     Ok(levels)
+}
+
+/// The states before the first step, which PyTorch takes as tensors (levels * directions, 1, width): of each level the forward
+/// one, then the backward one.
+fn begin(tensors: &Tensors, entry: &Entry, levels: &mut [Level]) -> Result<()> {
+    let module = entry.name.as_str();
+    let mut layers: Vec<&mut Layer> =
+        levels.iter_mut().flat_map(|l| [Some(&mut l.forward), l.backward.as_mut()]).flatten().collect();
+    let count = layers.len();
+    for (k, layer) in layers.iter_mut().enumerate() {
+        let hidden = layer.outputs(0);
+        let cells = if let Layer::Lstm(l) = &layer { l.units() } else { 0 };
+        let mut vectors = [Vec::new(), Vec::new()];
+        let due = if cells > 0 { &[hidden, cells][..] } else { &[hidden] };
+        if entry.initial.len() != due.len() {
+            let cause = format!("its initial names {} tensors where {} are due", entry.initial.len(), due.len());
+            return Err(tensors.refuse(module, cause, "name h_0, and c_0 of an LSTM"));
+        }
+        for ((vector, full), &width) in vectors.iter_mut().zip(&entry.initial).zip(due) {
+            *vector = tensors.vectors(module, full, count, width)?[k * width..][..width].to_vec();
+        }
+        let [h, c] = vectors;
+        match layer {
+            Layer::Lstm(Lstm { initial, .. }) | Layer::Gru(Gru { initial, .. }) | Layer::Rnn(Rnn { initial, .. }) => {
+                *initial = Some(Initial { h, c });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 const PARTS: [&str; 5] = ["weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh"];
@@ -100,7 +134,7 @@ fn biases(tensors: &Tensors, module: &str, names: [String; 2], rows: usize) -> R
         let cause = format!("it has a tensor \"{has}\" and no \"{lacks}\"");
         return Err(tensors.refuse(module, cause, "save the whole state dict"));
     }
-    let [a, b] = names.map(|n| tensors.list(module, &n, rows, 0.0));
+    let [a, b] = names.map(|n| tensors.vector(module, &n, rows, 0.0));
     Ok([a?, b?])
 }
 

@@ -9,8 +9,8 @@ use cellstate_reference::{Activation, Dense, Layer, Matrix};
 /// What PyTorch adds to a variance unless told otherwise.
 const EPSILON: f64 = 1e-5;
 
-/// The most values of a convolution's matrix, which groups make larger than the tensor in the file.
-const LARGEST: usize = 1 << 27;
+/// The most values of the matrix of a convolution in groups, which is larger than the tensor in the file.
+const LARGEST: usize = 1 << 22;
 
 /// The layers of a module with tensors and without state, first to last, and the features that it takes.
 pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Vec<Layer>, usize)> {
@@ -27,7 +27,7 @@ pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Ve
         Kind::LayerNorm => {
             tensors.only(module, &["weight", "bias"])?;
             let ([width], scale) = tensors.values(module, "weight", [0])?;
-            let offset = tensors.list(module, "bias", width, 0.0)?;
+            let offset = tensors.vector(module, "bias", width, 0.0)?;
             Ok(one(Layer::LayerNorm { scale: scale.to_vec(), offset, epsilon: epsilon(tensors, entry)? }))
         }
         Kind::BatchNorm => Ok(one(batch_norm(tensors, entry)?)),
@@ -35,7 +35,7 @@ pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Ve
         _ => {
             tensors.only(module, &["weight", "bias"])?;
             let w = tensors.matrix(module, "weight", [0, 0])?;
-            let b = tensors.list(module, "bias", w.rows, 0.0)?;
+            let b = tensors.vector(module, "bias", w.rows, 0.0)?;
             Ok(one(Layer::Dense(Dense { w, b, activation: Activation::Linear })))
         }
     }
@@ -55,8 +55,8 @@ fn batch_norm(tensors: &Tensors, entry: &Entry) -> Result<Layer> {
     tensors.only(module, &["weight", "bias", "running_mean", "running_var", "num_batches_tracked"])?;
     let ([width], mean) = tensors.values(module, "running_mean", [0])?;
     let (_, variance) = tensors.values(module, "running_var", [width])?;
-    let weight = tensors.list(module, "weight", width, 1.0)?;
-    let bias = tensors.list(module, "bias", width, 0.0)?;
+    let weight = tensors.vector(module, "weight", width, 1.0)?;
+    let bias = tensors.vector(module, "bias", width, 0.0)?;
     let epsilon = epsilon(tensors, entry)?;
     let scale: Vec<f64> = weight.iter().zip(variance).map(|(w, v)| w / (v + epsilon).sqrt()).collect();
     let offset = bias.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
@@ -69,7 +69,7 @@ fn conv(tensors: &Tensors, entry: &Entry) -> Result<(Vec<Layer>, usize)> {
     let module = entry.name.as_str();
     tensors.only(module, &["weight", "bias"])?;
     let ([outputs, part, taps], weight) = tensors.values(module, "weight", [0; 3])?;
-    let b = tensors.list(module, "bias", outputs, 0.0)?;
+    let b = tensors.vector(module, "bias", outputs, 0.0)?;
     let [stride, dilation, groups] = [entry.stride, entry.dilation, entry.groups].map(|n| n.unwrap_or(1));
     let refuse = |cause: String, remedy: &str| Err(tensors.refuse(module, cause, remedy));
     if stride == 0 || dilation == 0 || groups == 0 || !outputs.is_multiple_of(groups) {
@@ -77,7 +77,7 @@ fn conv(tensors: &Tensors, entry: &Entry) -> Result<(Vec<Layer>, usize)> {
         return refuse(cause, "give what it was made with");
     }
     let size = part.checked_mul(groups).and_then(|n| n.checked_mul(taps)?.checked_mul(outputs));
-    if size.is_none_or(|n| n > LARGEST) {
+    if groups > 1 && size.is_none_or(|n| n > LARGEST) {
         return refuse(
             format!("{groups} groups of {part} inputs are too many"),
             "give the groups that it was made with",

@@ -49,6 +49,7 @@ impl Float {
 pub(super) struct Tensors<'a> {
     pub(super) path: &'a Path,
     all: BTreeMap<String, Tensor>,
+    modules: BTreeSet<String>,
 }
 
 impl<'a> Tensors<'a> {
@@ -57,11 +58,20 @@ impl<'a> Tensors<'a> {
             Some("safetensors") => safetensors(path)?,
             _ => checkpoint::load(path)?,
         };
-        let mut tensors = Self { path, all: BTreeMap::new() };
+        let mut tensors = Self { path, all: BTreeMap::new(), modules: BTreeSet::new() };
         let prefixed = all.iter().all(|(name, _)| plain(name).starts_with("module."));
         for (name, tensor) in all {
             let plain = plain(&name);
             let plain = if prefixed { plain.trim_start_matches("module.") } else { &plain };
+            if plain.contains(char::is_control) {
+                return Err(Error::new(path, "a tensor's name has a line break", "give it a name of one line"));
+            }
+            if let Some((module, _)) = plain.split_once(".parametrizations.") {
+                let cause = "its weights are computed from others";
+                let remedy = "before you save it, call torch.nn.utils.parametrize.remove_parametrizations";
+                return Err(Error::new(path, cause, remedy).in_layer(module));
+            }
+            tensors.modules.insert(split(plain).0.to_owned());
             if tensors.all.insert(plain.to_owned(), tensor).is_some() {
                 let cause = format!("two of its tensors are \"{plain}\"");
                 return Err(Error::new(path, cause, "save the model without its wrapper"));
@@ -71,16 +81,20 @@ impl<'a> Tensors<'a> {
     }
 
     /// The module of each tensor: what stands before the last dot.
-    pub(super) fn modules(&self) -> BTreeSet<&str> {
-        self.all.keys().map(|name| split(name).0).collect()
+    pub(super) fn modules(&self) -> &BTreeSet<String> {
+        &self.modules
     }
 
-    /// A module's tensors and their names within it.
-    pub(super) fn of<'t>(&'t self, module: &'t str) -> impl Iterator<Item = (&'t str, &'t Tensor)> {
-        self.all.iter().filter_map(move |(name, tensor)| {
-            let (of, short) = split(name);
-            (of == module).then_some((short, tensor))
-        })
+    /// The modules in quotes, for errors.
+    pub(super) fn list(&self) -> String {
+        self.modules.iter().map(|m| format!("\"{m}\"")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The names of a module's tensors within it.
+    pub(super) fn of<'t>(&'t self, module: &'t str) -> impl Iterator<Item = &'t str> {
+        let prefix = join(module, "");
+        let inside = self.all.range(prefix.clone()..).map(|(name, _)| name).take_while(move |n| n.starts_with(&prefix));
+        inside.map(|name| split(name)).filter(move |(of, _)| *of == module).map(|(_, short)| short)
     }
 
     pub(super) fn has(&self, module: &str, name: &str) -> bool {
@@ -116,13 +130,36 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// Vectors of `width` values, `count` of them, in a tensor by its full name, whatever its other dimensions are.
+    pub(super) fn vectors(&self, module: &str, full: &str, count: usize, width: usize) -> Result<&[f64]> {
+        let wrong = |cause: String| self.refuse(module, cause, "name tensors as the state dict does");
+        let tensor = self.all.get(full).ok_or_else(|| wrong(format!("the file has no tensor \"{full}\"")))?;
+        match &tensor.values {
+            Values::Floats(values)
+                if tensor.shape.last() == Some(&width) && count.checked_mul(width) == Some(values.len()) =>
+            {
+                Ok(values)
+            }
+            _ => Err(wrong(format!(
+                "\"{full}\" has shape {:?} and not {count} times {width} floats in its last dimension",
+                tensor.shape
+            ))),
+        }
+    }
+
+    /// A tensor's name within a module, if it is in that.
+    pub(super) fn within<'n>(&self, module: &str, full: &'n str) -> Option<&'n str> {
+        let (of, short) = split(full);
+        (of == module && self.all.contains_key(full)).then_some(short)
+    }
+
     pub(super) fn matrix(&self, module: &str, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let ([rows, cols], values) = self.values(module, name, shape)?;
         Ok(Matrix { rows, cols, data: values.to_vec() })
     }
 
     /// A list of `count` values, or of `default` if the file has none.
-    pub(super) fn list(&self, module: &str, name: &str, count: usize, default: f64) -> Result<Vec<f64>> {
+    pub(super) fn vector(&self, module: &str, name: &str, count: usize, default: f64) -> Result<Vec<f64>> {
         if !self.has(module, name) {
             return Ok(vec![default; count]);
         }
@@ -131,14 +168,14 @@ impl<'a> Tensors<'a> {
 
     /// No tensor of a module is left out: another one means another kind of module, or a layer that is missing.
     pub(super) fn only(&self, module: &str, known: &[impl AsRef<str>]) -> Result<()> {
-        let unused = self.of(module).find(|(name, _)| known.iter().all(|k| k.as_ref() != *name));
-        unused.map_or(Ok(()), |(name, _)| Err(self.unknown(module, name)))
+        let unused = self.of(module).find(|name| known.iter().all(|k| k.as_ref() != *name));
+        unused.map_or(Ok(()), |name| Err(self.unknown(module, name)))
     }
 
     /// A tensor that no supported layer has.
     pub(super) fn unknown(&self, module: &str, name: &str) -> Error {
-        let remedy = if name.ends_with("weight_g") || name.ends_with("weight_v") || name.starts_with("original") {
-            "before you save it, call torch.nn.utils.remove_weight_norm or parametrize.remove_parametrizations"
+        let remedy = if name.ends_with("weight_g") || name.ends_with("weight_v") {
+            "before you save it, call torch.nn.utils.remove_weight_norm"
         } else if name.ends_with("_orig") || name.ends_with("_mask") {
             "before you save it, call torch.nn.utils.prune.remove"
         } else {
@@ -189,10 +226,12 @@ fn plain(name: &str) -> String {
     name.split('.').filter(|part| *part != "_orig_mod").collect::<Vec<_>>().join(".")
 }
 
+/// A tensor's module and its name within it.
 fn split(name: &str) -> (&str, &str) {
     name.rsplit_once('.').unwrap_or(("", name))
 }
 
-fn join(module: &str, name: &str) -> String {
+/// A tensor's name from its module and its name within it.
+pub(super) fn join(module: &str, name: &str) -> String {
     if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
 }
