@@ -274,12 +274,16 @@ fn prefixes_of_wrappers() {
 
 /// A checkpoint of `torch.save`'s layout around a pickle.
 fn pickled(pickle: &[u8]) -> Vec<u8> {
+    archived(pickle, zip::CompressionMethod::Stored)
+}
+
+fn archived(pickle: &[u8], method: zip::CompressionMethod) -> Vec<u8> {
     use std::io::Write;
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in
-        [("m/data.pkl", pickle), ("m/byteorder", b"little"), ("m/data/0", &[0; 16]), ("m/version", b"3\n")]
-    {
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+    let parts = [("data.pkl", pickle), ("byteorder", b"little"), ("data/0", &[0; 16]), ("version", b"3\n")];
+    for (name, bytes) in parts {
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        zip.start_file(format!("m/{name}"), options).unwrap();
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap().into_inner()
@@ -310,7 +314,7 @@ fn pickles_are_not_run_and_other_objects_are_named() {
     says(other("FloatStorage", "IntStorage"), &["layer \"fc\"", "I32", "float32"]);
     says(other("K\x02K\x02", "K\x09K\x02"), &["m.pt", "[9, 2]", remedy]);
     let expanded = [&tensor[..tensor.len() - 14], b"J\x00\x00\x00\x7fK\x01\x86K\x00K\x00\x86\x89}tR"].concat();
-    says(load(&dict(&expanded)), &["m.pt", "1 GiB"]);
+    says(load(&dict(&expanded)), &["m.pt", "512 MiB"]);
 }
 
 #[test]
@@ -321,6 +325,15 @@ fn files_that_are_no_checkpoints() {
     let mut tar = vec![0; 1024];
     tar[257..262].copy_from_slice(b"ustar");
     says(imported("m.pt", &tar, ""), &["m.pt", "torch.save(model.state_dict()"]);
+    // What unpacks to a thousand times its size, or has an object a byte.
+    let large = [b"\x80\x02", &vec![b'N'; 9 << 20][..], b"."].concat();
+    let deflated = archived(&large, zip::CompressionMethod::Deflated);
+    says(imported("m.pt", &deflated, ""), &["m.pt", "compressed"]);
+    says(imported("m.pt", &pickled(&large), ""), &["m.pt", "8388608", "torch.save"]);
+    says(imported("m.pt", &large, ""), &["m.pt", "8388608", "torch.save"]);
+    let names: Vec<String> = (0..1025).map(|k| format!("fc{k}.weight")).collect();
+    let many: Vec<Tensor> = names.iter().map(|n| (n.as_str(), &[1, 1][..])).collect();
+    refused(&many, "", &["1025 tensors", "1024"]);
     let missing = import::load(Path::new("nowhere.pt"), None).unwrap_err().to_string();
     assert!(missing.contains("nowhere.pt") && missing.contains("check the path"), "{missing}");
 }

@@ -7,21 +7,24 @@ use super::tensors::{Float, Tensor, Values, bounded};
 use crate::error::{Error, Result};
 use pytorch_reader::{DType, FileFormat, PytorchError, PytorchReader};
 use std::collections::HashMap;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// The keys under which training scripts put the weights, beside the optimizer's state and the like.
 const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model_state", "model", "net", "network"];
+
+/// The most bytes of a pickle, of which each may become an object of a hundred: that of a state dict has some 200 a tensor.
+const PICKLE: u64 = 8 << 20;
 
 const REMEDY: &str = "save it again with torch.save(model.state_dict(), \"model.pt\")";
 
 pub(super) fn load(path: &Path) -> Result<Vec<(String, Tensor)>> {
     // A name that the file gives may have line breaks.
     let refuse = |e: &dyn std::fmt::Display| {
-        let said = e.to_string().replace(|c: char| c.is_control(), " ");
+        let said = e.to_string().replace(char::is_control, " ");
         Error::new(path, format!("not a state dict that can be read ({said})"), REMEDY)
     };
-    // For the words that every reader has for a file that is not there.
-    std::fs::File::open(path).map_err(|e| Error::new(path, e, "check the path"))?;
+    small(path)?;
     let reader = PytorchReader::new(path).map_err(|e| refuse(&e))?;
     if matches!(reader.metadata().format_type, FileFormat::Tar | FileFormat::Pickle) {
         let cause = "it is in a format older than PyTorch 0.1.10, or not from torch.save";
@@ -33,6 +36,37 @@ pub(super) fn load(path: &Path) -> Result<Vec<(String, Tensor)>> {
     }
     bounded(path, tensors.values().map(pytorch_reader::Tensor::shape))?;
     tensors.into_iter().map(|(name, tensor)| Ok((name, read(&tensor).map_err(|e| refuse(&e))?))).collect()
+}
+
+/// That the pickle is small and nothing is compressed, so that a small file takes neither much memory nor much time.
+fn small(path: &Path) -> Result<()> {
+    let file = std::fs::File::open(path).map_err(|e| Error::new(path, e, "check the path"))?;
+    let length = file.metadata().map_or(0, |m| m.len());
+    let damaged = |e: &dyn std::fmt::Display| {
+        let said = e.to_string().replace(char::is_control, " ");
+        Error::new(path, format!("the file is damaged ({said})"), REMEDY)
+    };
+    let mut file = BufReader::new(file);
+    let mut magic = [0; 2];
+    let archive = file.read_exact(&mut magic).is_ok() && magic == *b"PK";
+    let mut pickle = if archive { 0 } else { length };
+    if archive {
+        let mut zip = zip::ZipArchive::new(file).map_err(|e| damaged(&e))?;
+        for k in 0..zip.len() {
+            let part = zip.by_index_raw(k).map_err(|e| damaged(&e))?;
+            if part.compression() != zip::CompressionMethod::Stored {
+                return Err(damaged(&"its parts are compressed"));
+            }
+            if part.name().map_err(|e| damaged(&e))?.ends_with("data.pkl") {
+                pickle = pickle.max(part.size());
+            }
+        }
+    }
+    if pickle > PICKLE {
+        let cause = format!("its pickle may have {PICKLE} bytes and has {pickle}");
+        return Err(Error::new(path, cause, format_args!("load it with PyTorch and {REMEDY}")));
+    }
+    Ok(())
 }
 
 /// The tensors of the state dict within a dictionary of other things.

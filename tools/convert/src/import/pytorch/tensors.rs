@@ -7,8 +7,11 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The most that a file's tensors may take as 64-bit floats: 1 GiB.
-const LIMIT: usize = 1 << 30;
+/// The most that a file's tensors may take as 64-bit floats: 512 MiB.
+const LIMIT: usize = 1 << 29;
+
+/// The most tensors: each may be spread over the whole file.
+const TENSORS: usize = 1024;
 
 /// One tensor.
 pub(super) struct Tensor {
@@ -192,13 +195,18 @@ impl<'a> Tensors<'a> {
 /// Whether tensors of these sizes may be read; none of them if their number overflows.
 pub(super) fn bounded<'s>(path: &Path, shapes: impl Iterator<Item = &'s [usize]>) -> Result<()> {
     let count = |shape: &[usize]| shape.iter().try_fold(size_of::<f64>(), |n, d| n.checked_mul(*d));
+    let shapes: Vec<&[usize]> = shapes.collect();
+    if shapes.len() > TENSORS {
+        let cause = format!("it has {} tensors", shapes.len());
+        return Err(Error::new(path, cause, format_args!("give a model of at most {TENSORS}")));
+    }
     // One of no elements takes nothing, whatever its other dimensions are.
-    let mut shapes = shapes.filter(|shape| !shape.contains(&0));
+    let mut shapes = shapes.into_iter().filter(|shape| !shape.contains(&0));
     let total = shapes.try_fold(0usize, |sum, shape| sum.checked_add(count(shape)?));
     if total.is_some_and(|bytes| bytes <= LIMIT) {
         return Ok(());
     }
-    Err(Error::new(path, "its tensors take more than 1 GiB as 64-bit floats", "give a smaller model"))
+    Err(Error::new(path, "its tensors take more than 512 MiB as 64-bit floats", "give a smaller model"))
 }
 
 fn safetensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
