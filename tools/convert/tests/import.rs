@@ -271,6 +271,9 @@ fn a_map_cannot_reorder_a_keras_model() {
         imported("m.keras", &file, Some("[[layer]]\nname = \"head\"\nactivation = \"softmax\"\n")),
         &["model.toml", "layer \"head\"", "Keras"],
     );
+    let named = |layer: &str| format!("[[output]]\nlayer = \"{layer}\"\nlabels = [\"a\", \"b\"]\n");
+    assert_eq!(imported("m.keras", &file, Some(&named("head"))).unwrap().labels(), ["a", "b"]);
+    refused(imported("m.keras", &file, Some(&named("one"))), &["[[output]]", "\"one\" is no output", "head"]);
 }
 
 #[test]

@@ -181,6 +181,7 @@ fn what_shapes_do_not_tell_must_be_said() {
     let map = |last: &str| format!("window = 9\n{}", layers(&[("rnn", last), ("fc", "")]));
     refused(&both, &map(""), &["layer \"rnn\"", "last = \"hidden\"", "last = \"output\""]);
     refused(&both, &map("last = true"), &["layer \"rnn\"", "last = \"hidden\"", "last = \"output\""]);
+    refused(&both, &map("last = 3"), &["model.toml", "line 4", "\"hidden\""]);
     refused(&both, &map("last = \"first\""), &["layer \"rnn\"", "first", "\"hidden\""]);
     refused(&both, &map("last = \"hidden\"")["window = 9".len()..], &["layer \"rnn_reverse\"", "--window"]);
 }

@@ -54,7 +54,7 @@ pub(super) struct Entry {
 
 /// `last`: true, or a name.
 #[derive(Clone, Deserialize, PartialEq)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "last is true, \"hidden\" or \"output\"")]
 pub(super) enum Last {
     Plain(bool),
     Named(String),
