@@ -322,7 +322,25 @@ def around():
         ],
     )
     save(
-        "residual",
+        "sum",
+        Net(
+            lambda m, x: (lambda a: m.fc(a + F.relu(a + m.two(a)[0])))(x + m.one(x)[0]),
+            one=gru(FEATURES, FEATURES),
+            two=gru(FEATURES, FEATURES),
+            fc=nn.Linear(FEATURES, 3),
+        ),
+        "pt",
+        [
+            entry("one"),
+            entry("a", kind="sum", from_=["input", "one"]),
+            entry("two"),
+            entry("b", kind="sum", from_=["a", "two"], activation="relu"),
+            entry("c", kind="sum", from_=["a", "b"]),
+            entry("fc"),
+        ],
+    )
+    save(
+        "joined",
         Net(
             lambda m, x: m.fc(torch.cat([both_final(m.rnn(x)[1]), m.one(x)[0][:, -1], m.both(x)[0][:, -1]], 1)),
             rnn=gru(FEATURES, 3, bidirectional=True),

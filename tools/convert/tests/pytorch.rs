@@ -6,7 +6,7 @@ use safetensors::{Dtype, tensor::TensorView};
 use std::path::{Path, PathBuf};
 
 /// Every network of `tests/models/pytorch`, which `tools/train/pytorch.py` made.
-const GOLDEN: [&str; 35] = [
+const GOLDEN: [&str; 36] = [
     "begun.pt",
     "bfloat.pt",
     "bfloat_safe.safetensors",
@@ -28,6 +28,7 @@ const GOLDEN: [&str; 35] = [
     "gru_no_bias.pt",
     "half.pt",
     "heads.pt",
+    "joined.pt",
     "legacy.pth",
     "lstm.pt",
     "lstm_no_bias.safetensors",
@@ -36,9 +37,9 @@ const GOLDEN: [&str; 35] = [
     "norms.pt",
     "protocol4.pt",
     "read_twice.pt",
-    "residual.pt",
     "rnn_tanh.pt",
     "strided.pt",
+    "sum.pt",
     "whole.pt",
     "wrapped.ckpt",
     "wrapped_model.pt",
@@ -214,6 +215,9 @@ fn maps_that_do_not_fit() {
     );
     refused(&all, &layers(&[("flat", "kind = \"flatten\""), ("rnn", ""), ("fc", "")]), &["layer \"flat\"", "steps"]);
     refused(&all, &layers(&[("flat", "kind = \"flatten\"\nsteps = 3"), ("rnn", ""), ("fc", "")]), &["layer \"flat\""]);
+    let sum = |from: &str| layers(&[("rnn", ""), ("a", &format!("kind = \"sum\"\n{from}")), ("fc", "")]);
+    refused(&all, &sum(""), &["layer \"a\"", "0 layers", "two or more"]);
+    refused(&all, &sum("from = [\"rnn\", \"input\"]"), &["layer \"a\"", "[2, 3]", "same width"]);
     let begun = |initial: &str, words: &[&str]| {
         let with = [GRU[0], GRU[1], FC[0], FC[1], ("h", &[1, 1, 2])];
         refused(&with, &map(&format!("initial = {initial}"), "", ""), words);

@@ -191,6 +191,11 @@ impl<'a> Builder<'a> {
                 let window = Layer::Window { taps, dilation: 1, stride: 1, causal: false };
                 value = Value::of(self.graph.push(Node::new(name, window, value.sources), None)?);
             }
+            Kind::Sum => {
+                let width = self.equal_width(entry)?;
+                let source = self.graph.sum(name, &value, width, function.unwrap_or(Activation::Linear))?;
+                value = Value { sources: vec![source], final_step: false, ..value };
+            }
             _ => {
                 let (layers, inputs) = stateless::layers(self.tensors, kind, entry)?;
                 let mut needed = Some(inputs);
@@ -215,6 +220,21 @@ impl<'a> Builder<'a> {
             value.open = None;
         }
         Ok(value)
+    }
+
+    /// The width that all layers which an entry adds have.
+    fn equal_width(&self, entry: &Entry) -> Result<usize> {
+        let sources = |name: &String| self.values.get(name.as_str()).map_or(&[Source::Input][..], |v| &v.sources);
+        let mut widths: Vec<usize> = entry.from.iter().filter_map(|n| self.graph.width(sources(n))).collect();
+        let count = widths.len();
+        widths.dedup();
+        match widths[..] {
+            [width] if count == entry.from.len() && count > 1 => Ok(width),
+            _ => {
+                let cause = format!("it adds {} layers of widths {widths:?}", entry.from.len());
+                Err(self.refuse(entry, cause, "name two or more of the same width in its from"))
+            }
+        }
     }
 
     /// Whether `reader` is the only one that takes what `entry`, the one before it, hands on.

@@ -92,13 +92,18 @@ impl<'a> Graph<'a> {
 
     /// A dense layer of the identity, with an activation.
     pub(super) fn identity(&mut self, name: &str, from: &Value, activation: Activation) -> Result<Source> {
-        let width = self.width(&from.sources).unwrap_or(0);
-        // The matrix has the square of the width.
-        if !(1..=1 << 10).contains(&width) {
-            let cause = format!("{width} values are too many or too few for an activation of their own");
+        self.sum(name, from, self.width(&from.sources).unwrap_or(0), activation)
+    }
+
+    /// A dense layer of identities side by side: the sum of values of `width` each, with an activation.
+    pub(super) fn sum(&mut self, name: &str, from: &Value, width: usize, activation: Activation) -> Result<Source> {
+        let inputs = self.width(&from.sources).unwrap_or(0);
+        // The matrix has about the square of the width.
+        if width == 0 || inputs > 1 << 10 {
+            let cause = format!("{inputs} values are too many or too few for a layer without weights");
             return Err(self.tensors.refuse(name, cause, "put it behind a Linear layer"));
         }
-        let w = Matrix::diagonal(&vec![1.0; width]);
+        let w = Matrix::from_fn(width, inputs, |r, c| f64::from(u8::from(c % width == r)));
         let dense = Layer::Dense(Dense { w, b: vec![0.0; width], activation });
         let node = Node { last: from.final_step, ..Node::new(name, dense, from.sources.clone()) };
         self.push(node, None)

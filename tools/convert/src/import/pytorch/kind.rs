@@ -19,12 +19,14 @@ pub(super) enum Kind {
     Activation,
     /// Several steps joined, without tensors.
     Flatten,
+    /// Several layers added, without tensors.
+    Sum,
     /// Of the training only.
     Unused,
 }
 
 /// Every kind: its name in `model.toml`, and the options that an entry of it may have.
-const KINDS: [(Kind, &str, &[&str]); 11] = [
+const KINDS: [(Kind, &str, &[&str]); 12] = [
     (Kind::Lstm, "lstm", &["last", "initial"]),
     (Kind::Gru, "gru", &["last", "initial"]),
     (Kind::Rnn, "rnn", &["last", "initial", "nonlinearity"]),
@@ -35,6 +37,7 @@ const KINDS: [(Kind, &str, &[&str]); 11] = [
     (Kind::Conv1d, "conv1d", &["activation", "stride", "dilation", "padding", "groups", "last"]),
     (Kind::Activation, "activation", &["activation", "last"]),
     (Kind::Flatten, "flatten", &["steps"]),
+    (Kind::Sum, "sum", &["activation", "last"]),
     (Kind::Unused, "unused", &[]),
 ];
 
@@ -45,7 +48,7 @@ impl Kind {
 
     /// Whether the module has no tensors.
     fn is_bare(self) -> bool {
-        matches!(self, Kind::Activation | Kind::Flatten)
+        matches!(self, Kind::Activation | Kind::Flatten | Kind::Sum)
     }
 
     fn name(self) -> &'static str {
