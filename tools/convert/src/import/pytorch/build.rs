@@ -176,8 +176,8 @@ impl<'a> Builder<'a> {
                         format_args!("say activation = {ACTIVATIONS}"),
                     ));
                 };
-                // Of a layer with other readers, what they read would change.
-                let alone = before.is_some_and(|b| self.is_read_once(b, entry));
+                // Of a layer with other readers, what they read would change; a linear one would be a second name of it.
+                let alone = function != Activation::Linear && before.is_some_and(|b| self.is_read_once(b, entry));
                 if !(alone && !value.final_step && self.graph.fold(&value, function)) {
                     let source = self.graph.identity(name, &value, function)?;
                     value = Value { sources: vec![source], final_step: false, ..value };

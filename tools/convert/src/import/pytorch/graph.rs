@@ -31,6 +31,8 @@ pub(super) struct Graph<'a> {
     nodes: Vec<Node>,
     /// What each node yields.
     widths: Vec<usize>,
+    /// The time of each node's first output and the steps from one to the next; none if there is but one.
+    paces: Vec<Option<(usize, usize)>>,
     /// Features of the network's input, once a layer has told.
     inputs: Option<usize>,
     heads: Vec<Head>,
@@ -38,7 +40,7 @@ pub(super) struct Graph<'a> {
 
 impl<'a> Graph<'a> {
     pub(super) fn new(tensors: &'a Tensors<'a>) -> Self {
-        Self { tensors, nodes: Vec::new(), widths: Vec::new(), inputs: None, heads: Vec::new() }
+        Self { tensors, nodes: Vec::new(), widths: Vec::new(), paces: Vec::new(), inputs: None, heads: Vec::new() }
     }
 
     /// Adds a node. `needed` is the width that it takes, if it asks for one.
@@ -66,9 +68,30 @@ impl<'a> Graph<'a> {
         if outputs > WIDEST {
             return refuse(format!("it yields {outputs} values"), "give a model of at most 65535");
         }
+        let mut paces = node.from.iter().filter_map(|s| self.pace(*s));
+        let before = paces.next();
+        if paces.any(|p| Some(p) != before) {
+            let cause = "its inputs are sequences whose steps are not those of the same times".to_owned();
+            return refuse(cause, "say padding = \"causal\" and equal strides for the convolutions before it");
+        }
+        let after = match (&node.layer, before) {
+            (&Layer::Window { taps, dilation, stride, causal }, Some((first, apart))) => {
+                let wait = if causal { 0 } else { taps.saturating_sub(1).saturating_mul(dilation) };
+                Some((first.saturating_add(wait.saturating_mul(apart)), apart.saturating_mul(stride)))
+            }
+            _ => before,
+        };
+        self.paces.push(after.filter(|_| !node.last));
         self.nodes.push(node);
         self.widths.push(outputs);
         Ok(Source::Node(self.nodes.len() - 1))
+    }
+
+    fn pace(&self, source: Source) -> Option<(usize, usize)> {
+        match source {
+            Source::Input => Some((0, 1)),
+            Source::Node(k) => self.paces.get(k).copied().flatten(),
+        }
     }
 
     /// The width of sources, joined; none if it is that of the input and no layer has told it yet.
@@ -125,9 +148,10 @@ impl<'a> Graph<'a> {
     pub(super) fn set_last(&mut self, value: &Value) {
         for source in &value.sources {
             if let Source::Node(k) = source
-                && let Some(node) = self.nodes.get_mut(*k)
+                && let (Some(node), Some(pace)) = (self.nodes.get_mut(*k), self.paces.get_mut(*k))
             {
                 node.last = true;
+                *pace = None;
             }
         }
     }
