@@ -124,8 +124,8 @@ fn no_tensor_is_left_out_silently() {
 
 #[test]
 fn other_modules_are_named_as_what_they_are() {
-    refused(torch(&[("rnn.weight_ih_l0", &[6, 3]), ("rnn.weight_hh_l0", &[6, 2])], None), &["layer \"rnn\"", "GRU"]);
-    refused(torch(&[IH, HH, ("rnn.weight_hr_l0", &[2, 2])], None), &["layer \"rnn\"", "projection"]);
+    refused(torch(&[("rnn.weight_ih_l0", &[6, 3]), ("rnn.weight_hh_l0", &[5, 2])], None), &["layer \"rnn\"", "GRU"]);
+    refused(torch(&[IH, HH, ("rnn.weight_hr_l0", &[3, 2])], None), &["layer \"rnn\"", "weight_hh_l0", "[8, 3]"]);
     // A LayerNorm's weight has one dimension; as a column it would fit behind one hidden unit.
     refused(torch(&[IH, HH, ("norm.weight", &[2]), ("norm.bias", &[2])], None), &["layer \"norm\"", "[2]"]);
     refused(torch(&[IH, HH, FC, ("fc.bias", &[2, 2])], None), &["layer \"fc\"", "[2, 2]"]);
@@ -271,6 +271,9 @@ fn a_map_cannot_reorder_a_keras_model() {
         imported("m.keras", &file, Some("[[layer]]\nname = \"head\"\nactivation = \"softmax\"\n")),
         &["model.toml", "layer \"head\"", "Keras"],
     );
+    let named = |layer: &str| format!("[[output]]\nlayer = \"{layer}\"\nlabels = [\"a\", \"b\"]\n");
+    assert_eq!(imported("m.keras", &file, Some(&named("head"))).unwrap().labels(), ["a", "b"]);
+    refused(imported("m.keras", &file, Some(&named("one"))), &["[[output]]", "\"one\" is no output", "head"]);
 }
 
 #[test]

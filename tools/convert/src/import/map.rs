@@ -1,8 +1,7 @@
 //! `model.toml`: what a model file cannot tell.
 
-use super::{ACTIVATIONS, activation};
 use crate::error::{Error, Result};
-use cellstate_reference::{Activation, InputMap, Network};
+use cellstate_reference::{InputMap, Network, Source};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -12,16 +11,62 @@ struct File {
     name: Option<String>,
     #[serde(default)]
     labels: Vec<String>,
+    /// The steps of a window, for a network that needs all of it.
+    window: Option<usize>,
     #[serde(default)]
     layer: Vec<Entry>,
+    #[serde(default)]
+    output: Vec<Output>,
     input: Option<Input>,
 }
 
+/// A layer, and what its file cannot tell of it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// What it is, where its tensors fit more than one kind or there are none.
+    pub(super) kind: Option<String>,
+    pub(super) activation: Option<String>,
+    /// Of a simple recurrent layer.
+    pub(super) nonlinearity: Option<String>,
+    /// Steps from one output of a convolution to the next.
+    pub(super) stride: Option<usize>,
+    /// Steps from one tap of a convolution to the next.
+    pub(super) dilation: Option<usize>,
+    /// What a convolution sees before the first step: "causal" for zeros, "valid" for nothing.
+    pub(super) padding: Option<String>,
+    /// Groups of a convolution's channels.
+    pub(super) groups: Option<usize>,
+    /// What a normalization adds to the variance.
+    pub(super) epsilon: Option<f64>,
+    /// How many steps are flattened into one.
+    pub(super) steps: Option<usize>,
+    /// Whether only the last step goes on, and which of a bidirectional layer.
+    pub(super) last: Option<Last>,
+    /// The tensors of a recurrent layer's first state: the hidden one, then the cell's of an LSTM; zeros if empty.
+    #[serde(default)]
+    pub(super) initial: Vec<String>,
+    /// The layers that it takes its input from; the one before it if empty.
+    #[serde(default)]
+    pub(super) from: Vec<String>,
+}
+
+/// `last`: true, or a name.
+#[derive(Clone, Deserialize, PartialEq)]
+#[serde(untagged, expecting = "last is true, \"hidden\" or \"output\"")]
+pub(super) enum Last {
+    Plain(bool),
+    Named(String),
+}
+
+/// An output of several.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    name: String,
-    activation: Option<String>,
+struct Output {
+    layer: String,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,16 +96,19 @@ impl Map {
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// The layers in order with their activations; empty if the map names none.
-    pub(super) fn layers(&self) -> Result<Vec<(&str, Activation)>> {
-        let entry = |e: &Entry| {
-            let name = e.activation.as_deref().unwrap_or("linear");
-            activation(name).ok_or_else(|| {
-                Error::new(&self.path, format!("unknown activation \"{name}\""), format_args!("use {ACTIVATIONS}"))
-                    .in_layer(&e.name)
-            })
-        };
-        self.file.layer.iter().map(|e| Ok((e.name.as_str(), entry(e)?))).collect()
+    /// The layers in order; empty if the map names none.
+    pub(super) fn layers(&self) -> &[Entry] {
+        &self.file.layer
+    }
+
+    /// The layers of the outputs; empty if the map names none.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &str> {
+        self.file.output.iter().map(|o| o.layer.as_str())
+    }
+
+    /// The window, if the map tells it.
+    pub(super) fn window(&self) -> Option<usize> {
+        self.file.window
     }
 
     /// For models that tell their layers and activations themselves: an entry that is not heeded is an error.
@@ -81,11 +129,17 @@ impl Map {
             Err(Error::new(&self.path, cause, "give one entry each, or leave it out").at(place))
         };
         count("labels", self.file.labels.len(), network.outputs())?;
+        for output in &self.file.output {
+            self.label(network, output)?;
+        }
         let names = self.file.labels.iter().chain(self.file.input.iter().flat_map(|i| &i.names));
+        let names = names.chain(self.file.output.iter().flat_map(|o| &o.labels));
         if names.clone().any(|n| n.is_empty() || n.contains(['\n', '\r'])) {
             return Err(Error::new(&self.path, "a name is empty or has a line break", "give each a name of one line"));
         }
-        network.heads[0].labels = self.file.labels;
+        if !self.file.labels.is_empty() {
+            network.heads[0].labels = self.file.labels;
+        }
         if let Some(name) = self.file.name {
             network.name = name;
         }
@@ -108,6 +162,24 @@ impl Map {
             }
             network.input = InputMap { names: input.names, scale, offset };
         }
+        Ok(())
+    }
+
+    /// An output's names, by the name of its layer.
+    fn label(&self, network: &mut Network, output: &Output) -> Result<()> {
+        let refuse = |cause: String, remedy: &str| Error::new(&self.path, cause, remedy).at("[[output]]");
+        let name = |node: usize| &network.nodes[node].name;
+        let Some(head) = network.heads.iter().position(|h| *name(h.node) == output.layer) else {
+            let outputs: Vec<&str> = network.heads.iter().map(|h| name(h.node).as_str()).collect();
+            let cause = format!("layer \"{}\" is no output: those are {}", output.layer, outputs.join(", "));
+            return Err(refuse(cause, "name one of them"));
+        };
+        let (found, width) = (output.labels.len(), network.width(Source::Node(network.heads[head].node)));
+        if found != 0 && found != width {
+            let cause = format!("layer \"{}\" has {found} labels and {width} values", output.layer);
+            return Err(refuse(cause, "give one label each, or leave them out"));
+        }
+        network.heads[head].labels.clone_from(&output.labels);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use cellstate_reference::{Activation, Layer, Network};
 use map::Map;
 use std::path::Path;
 
-/// Reads a trained model by its extension: Keras 3 `.keras` or PyTorch `.safetensors`; `map` is a `model.toml`.
+/// Reads a trained model by its extension: Keras 3 `.keras` or PyTorch `.safetensors`, `.pt`, `.pth` or `.ckpt`; `map` is a `model.toml`.
 ///
 /// # Errors
 /// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, a map that
@@ -31,15 +31,16 @@ pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
             }
             tflite::load(model)?
         }
-        Some("safetensors") => pytorch::load(model, map.as_ref())?,
+        Some("safetensors" | "pt" | "pth" | "ckpt") => pytorch::load(model, map.as_ref())?,
         _ => {
             return Err(Error::new(
                 model,
                 "unknown kind of model",
-                "give a Keras .keras or a PyTorch .safetensors file",
+                "give a Keras .keras, or a PyTorch .safetensors or .pt file",
             ));
         }
     };
+    network.window = map.as_ref().and_then(Map::window).or(network.window);
     check::check(model, &network)?;
     if let Some(map) = map {
         map.apply(&mut network)?;
