@@ -7,12 +7,11 @@ use cellstate::kernel::{COLUMNS, ROWS};
 use cellstate::model::header::{self, Header, Weights};
 use cellstate::model::layer::Section;
 use cellstate::model::{checksum, prefix};
-use cellstate_reference::Network;
+use cellstate_reference::{Head, Network, Source};
 
 /// Lays out a quantized network as a blob; names are those of `network`.
 pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u8> {
-    let labels: Vec<&str> = network.heads.iter().flat_map(|h| &h.labels).map(String::as_str).collect();
-    let (labels, features) = (labels.join("\n"), network.input.names.join("\n"));
+    let (labels, features) = (labels(network), network.input.names.join("\n"));
     let header = Header {
         name: &network.name,
         provenance,
@@ -43,6 +42,18 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
     out.extend(crc.to_le_bytes());
     out.extend(body);
     out
+}
+
+/// One line a value of every head, empty where a head has no names; nothing at all if none has.
+fn labels(network: &Network) -> String {
+    if network.heads.iter().all(|h| h.labels.is_empty()) {
+        return String::new();
+    }
+    let names = |h: &Head| match h.labels.len() {
+        0 => vec![String::new(); network.width(Source::Node(h.node))],
+        _ => h.labels.clone(),
+    };
+    network.heads.iter().flat_map(names).collect::<Vec<_>>().join("\n")
 }
 
 /// A padded vector of 16-bit values, two a word.
