@@ -13,7 +13,7 @@
 //! | `mainline.rs` | the two above | what they share |
 //! | `thumbv6m.rs` | Cortex-M0, M0+, M23 | byte loads, accumulators in high registers, in assembly |
 //! | `riscv32.rs` | RV32IM, with or without A and C | byte loads, in assembly |
-//! | `x86_64.rs` | x86-64 hosts | `PMADDWD`, by `core::arch` |
+//! | `x86_64/` | x86-64 hosts | vector instructions, by `core::arch`; sixteen units at once |
 //!
 //! The feature `portable` forces the first everywhere, for comparison. All give the same bits: sums of integers do not
 //! depend on their order, and every product and sum is exact.
@@ -36,7 +36,7 @@ use portable as active;
 #[cfg_attr(cellstate_kernel = "thumbv7m", path = "thumbv7m.rs")]
 #[cfg_attr(cellstate_kernel = "thumbv6m", path = "thumbv6m.rs")]
 #[cfg_attr(cellstate_kernel = "riscv32", path = "riscv32.rs")]
-#[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64/mod.rs")]
 mod active;
 
 use crate::model::header::Weights;
@@ -106,13 +106,48 @@ pub(crate) fn rows<'a, const P: usize>(
     count: usize,
     vectors: &'a [Vector<'a>; P],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
-    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
-    let words = ROWS * (1 + P) + blocks * weights.block_words();
-    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
+    let words = record_words(weights, records, count, vectors);
     let function = active::function(weights);
-    (0..if fits { count } else { 0 }).map(move |k| {
+    (0..if words.is_some() { count } else { 0 }).map(move |k| {
+        let words = words.unwrap_or_default();
         // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format; no
         // vector is empty; the function is this format's.
         unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
     })
+}
+
+/// Words of a record, if there are as many records as they should be and no vector is empty.
+#[inline(always)]
+fn record_words<const P: usize>(
+    weights: Weights,
+    records: &[i32],
+    count: usize,
+    vectors: &[Vector; P],
+) -> Option<usize> {
+    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    let words = ROWS * (1 + P) + blocks * weights.block_words();
+    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
+    fits.then_some(words)
+}
+
+/// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
+/// state.
+#[inline(always)]
+pub(crate) fn units<const P: usize>(
+    weights: Weights,
+    records: &[i32],
+    vectors: &[Vector; P],
+    cell: &mut [i32],
+    hidden: &mut [i16],
+    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
+) {
+    #[cfg(cellstate_kernel = "x86_64")]
+    if let Some(words) = record_words(weights, records, cell.len(), vectors) {
+        // SAFETY: as in `rows`.
+        unsafe { active::units(weights, records.chunks_exact(words), vectors, cell, hidden, unit) }
+    }
+    #[cfg(not(cellstate_kernel = "x86_64"))]
+    for (z, (c, h)) in rows(weights, records, cell.len(), vectors).zip(cell.iter_mut().zip(hidden)) {
+        (*c, *h) = unit(*c, z);
+    }
 }
