@@ -43,6 +43,8 @@ use crate::model::header::Weights;
 use core::marker::PhantomData;
 use core::ops::Range;
 
+#[cfg(cellstate_kernel = "x86_64")]
+pub(crate) use active::units;
 pub(crate) use active::{line, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
@@ -106,32 +108,20 @@ pub(crate) fn rows<'a, const P: usize>(
     count: usize,
     vectors: &'a [Vector<'a>; P],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
-    let words = record_words(weights, records, count, vectors);
+    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    let words = ROWS * (1 + P) + blocks * weights.block_words();
+    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
     let function = active::function(weights);
-    (0..if words.is_some() { count } else { 0 }).map(move |k| {
-        let words = words.unwrap_or_default();
+    (0..if fits { count } else { 0 }).map(move |k| {
         // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format; no
         // vector is empty; the function is this format's.
         unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
     })
 }
 
-/// Words of a record, if there are as many records as they should be and no vector is empty.
-#[inline(always)]
-fn record_words<const P: usize>(
-    weights: Weights,
-    records: &[i32],
-    count: usize,
-    vectors: &[Vector; P],
-) -> Option<usize> {
-    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
-    let words = ROWS * (1 + P) + blocks * weights.block_words();
-    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
-    fits.then_some(words)
-}
-
 /// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
 /// state.
+#[cfg(not(cellstate_kernel = "x86_64"))]
 #[inline(always)]
 pub(crate) fn units<const P: usize>(
     weights: Weights,
@@ -141,13 +131,8 @@ pub(crate) fn units<const P: usize>(
     hidden: &mut [i16],
     unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
 ) {
-    #[cfg(cellstate_kernel = "x86_64")]
-    if let Some(words) = record_words(weights, records, cell.len(), vectors) {
-        // SAFETY: as in `rows`.
-        unsafe { active::units(weights, records.chunks_exact(words), vectors, cell, hidden, unit) }
-    }
-    #[cfg(not(cellstate_kernel = "x86_64"))]
-    for (z, (c, h)) in rows(weights, records, cell.len(), vectors).zip(cell.iter_mut().zip(hidden)) {
+    let rows = rows(weights, records, cell.len(), vectors);
+    for (z, (c, h)) in rows.zip(cell.iter_mut().zip(hidden)) {
         (*c, *h) = unit(*c, z);
     }
 }

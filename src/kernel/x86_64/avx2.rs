@@ -1,95 +1,124 @@
 //! AVX2: eight lanes.
 
 use core::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_castsi128_si256,
-    _mm256_castsi256_si128, _mm256_cmpgt_epi32, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maskload_epi32, _mm256_permutevar8x32_epi32, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setr_epi32,
-    _mm256_setzero_si256, _mm256_srai_epi16, _mm256_srai_epi32,
+    __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_and_si256, _mm256_castps_si256, _mm256_castsi128_si256,
+    _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_inserti128_si256, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maskload_epi32, _mm256_mulhi_epu16, _mm256_mullo_epi16, _mm256_permute2x128_si256, _mm256_permute4x64_epi64,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_shuffle_ps, _mm256_slli_epi64,
+    _mm256_srai_epi16, _mm256_srai_epi32, _mm256_srli_epi16, _mm256_srli_epi32, _mm256_sub_epi32,
+    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
 };
 
 /// 32-bit lanes of a [`Wide`].
 pub(super) const LANES: usize = 8;
-/// Records that share a vector's loads.
-pub(super) const TOGETHER: usize = 2;
 
 #[derive(Clone, Copy)]
 pub(super) struct Wide(__m256i);
 
+macro_rules! operations {
+    ($($name:ident: $($x:ident),+ = $instruction:path;)+) => {$(
+        #[inline(always)]
+        pub(super) fn $name($($x: Self),+) -> Self {
+            // SAFETY: this file is compiled for cores with AVX2 alone.
+            unsafe { Self($instruction($($x.0),+)) }
+        }
+    )+};
+}
+
 impl Wide {
+    operations! {
+        add: a, b = _mm256_add_epi32;
+        sub: a, b = _mm256_sub_epi32;
+        and: a, b = _mm256_and_si256;
+        madd: a, b = _mm256_madd_epi16;
+        mul_high: a, b = _mm256_mulhi_epu16;
+        mul_low: a, b = _mm256_mullo_epi16;
+        low_words: a, b = _mm256_unpacklo_epi32;
+        high_words: a, b = _mm256_unpackhi_epi32;
+        low_pairs: a, b = _mm256_unpacklo_epi64;
+        high_pairs: a, b = _mm256_unpackhi_epi64;
+        upper_bytes: a = _mm256_srai_epi16::<8>;
+        top_bits: a = _mm256_srli_epi16::<15>;
+        halves: a = _mm256_srli_epi32::<16>;
+        sixteenth: a = _mm256_srai_epi32::<4>;
+        shifted: a = _mm256_srai_epi32::<8>;
+        up: a = _mm256_slli_epi64::<32>;
+    }
+
     #[inline(always)]
-    pub(super) fn zero() -> Self {
+    pub(super) fn set(word: i32) -> Self {
         // SAFETY: this file is compiled for cores with AVX2 alone.
-        Self(unsafe { _mm256_setzero_si256() })
+        Self(unsafe { _mm256_set1_epi32(word) })
     }
 
     #[inline(always)]
     pub(super) fn load(words: &[i32; LANES]) -> Self {
-        // SAFETY: as in `zero`; the words are as many as the instruction reads, aligned or not.
+        // SAFETY: as in `set`; the words are as many as the instruction reads, aligned or not.
         Self(unsafe { _mm256_loadu_si256(words.as_ptr().cast()) })
     }
 
     #[inline(always)]
     pub(super) fn part(words: &[i32]) -> Self {
-        // SAFETY: as in `zero`; the mask has a lane a word, and no other word is read.
+        // SAFETY: as in `set`; the mask has a lane a word, and no other word is read.
         Self(unsafe {
-            let mask =
-                _mm256_cmpgt_epi32(_mm256_set1_epi32(words.len() as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-            _mm256_maskload_epi32(words.as_ptr(), mask)
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            _mm256_maskload_epi32(words.as_ptr(), _mm256_cmpgt_epi32(_mm256_set1_epi32(words.len() as i32), lanes))
         })
     }
 
     #[inline(always)]
-    pub(super) fn spread8(words: &[i32; LANES / 2]) -> Self {
-        // SAFETY: as in `zero`; the words are as many as the instruction reads, aligned or not.
+    pub(super) fn four([a, b]: [&[i32; 4]; LANES / 4]) -> Self {
+        // SAFETY: as in `set`; the words are as many as the instruction reads, aligned or not.
         Self(unsafe {
-            let x = _mm256_castsi128_si256(_mm_loadu_si128(words.as_ptr().cast()));
-            _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3))
+            let [a, b] = [a, b].map(|words| _mm_loadu_si128(words.as_ptr().cast()));
+            _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b)
         })
     }
 
     #[inline(always)]
-    pub(super) fn spread16(&[a, b]: &[i32; LANES / 4]) -> Self {
-        // SAFETY: as in `zero`.
-        Self(unsafe { _mm256_setr_epi32(a, b, a, b, a, b, a, b) })
+    pub(super) fn words(self) -> [[i32; 4]; LANES / 4] {
+        bytemuck::cast(self.0)
     }
 
     #[inline(always)]
-    fn plus(self, digits: __m256i, x: Self) -> Self {
-        // SAFETY: as in `zero`.
-        Self(unsafe { _mm256_add_epi32(self.0, _mm256_madd_epi16(digits, x.0)) })
+    fn permuted(self, lanes: __m256i) -> Self {
+        // SAFETY: as in `set`.
+        Self(unsafe { _mm256_permutevar8x32_epi32(self.0, lanes) })
     }
 
     #[inline(always)]
-    pub(super) fn bytes([lower, upper]: [Self; 2], blocks: Self, x: Self) -> [Self; 2] {
-        // SAFETY: as in `zero`.
-        let digits = unsafe { [_mm256_and_si256(blocks.0, _mm256_set1_epi16(0xff)), _mm256_srai_epi16::<8>(blocks.0)] };
-        [lower.plus(digits[0], x), upper.plus(digits[1], x)]
+    pub(super) fn spread8(self) -> Self {
+        // SAFETY: as in `set`.
+        self.permuted(unsafe { _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3) })
     }
 
     #[inline(always)]
-    pub(super) fn nibbles([a, b, c, d]: [Self; 4], blocks: Self, x: Self) -> [Self; 4] {
-        // SAFETY: as in `zero`.
-        let digits = unsafe {
-            let (nibble, upper) = (_mm256_set1_epi16(0xf), _mm256_srai_epi16::<8>(blocks.0));
-            let lower = _mm256_and_si256(blocks.0, _mm256_set1_epi16(0xff));
-            [_mm256_and_si256(blocks.0, nibble), lower, _mm256_and_si256(upper, nibble), upper]
-        };
-        [a.plus(digits[0], x), b.plus(digits[1], x), c.plus(digits[2], x), d.plus(digits[3], x)]
+    pub(super) fn spread16(self) -> Self {
+        // SAFETY: as in `set`.
+        self.permuted(unsafe { _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1) })
     }
 
     #[inline(always)]
-    pub(super) fn carry([lower, upper]: [Self; 2]) -> [Self; 2] {
-        // SAFETY: as in `zero`.
+    pub(super) fn dot(self, a: Self, b: Self) -> Self {
+        Self::add(self, Self::madd(a, b))
+    }
+
+    #[inline(always)]
+    pub(super) fn join([a, b]: [Self; LANES / 4]) -> Self {
+        // SAFETY: as in `set`.
+        let halves =
+            unsafe { [_mm256_permute2x128_si256::<0x20>(a.0, b.0), _mm256_permute2x128_si256::<0x31>(a.0, b.0)] };
+        Self::add(Self(halves[0]), Self(halves[1]))
+    }
+
+    #[inline(always)]
+    pub(super) fn join_pairs([a, b]: [Self; LANES / 4]) -> Self {
+        // SAFETY: as in `set`.
         unsafe {
-            let carry = _mm256_srai_epi32::<8>(lower.0);
-            [Self(_mm256_and_si256(lower.0, _mm256_set1_epi32(0xff))), Self(_mm256_add_epi32(upper.0, carry))]
+            let (a, b) = (_mm256_castsi256_ps(a.0), _mm256_castsi256_ps(b.0));
+            let even = _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+            let odd = _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+            Self(_mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_add_epi32(even, odd)))
         }
-    }
-
-    /// Its lower and its upper lanes.
-    #[inline(always)]
-    pub(super) fn halves(self) -> [__m128i; 2] {
-        // SAFETY: as in `zero`.
-        unsafe { [_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0)] }
     }
 }

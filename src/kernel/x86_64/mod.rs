@@ -13,22 +13,19 @@
 #[cfg_attr(target_feature = "avx512bw", path = "avx512.rs")]
 mod wide;
 
-use core::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_add_epi64, _mm_and_si128, _mm_mul_epu32, _mm_or_si128, _mm_set1_epi32, _mm_set1_epi64x,
-    _mm_slli_epi64, _mm_srai_epi32, _mm_srli_epi32, _mm_srli_epi64, _mm_sub_epi32, _mm_unpackhi_epi32,
-    _mm_unpackhi_epi64, _mm_unpacklo_epi32, _mm_unpacklo_epi64, _mm_xor_si128,
-};
-
-use bytemuck::cast;
+mod formats;
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::portable::sum;
 use super::{Four, ROWS, Vector, W16_SHIFT};
 use crate::model::header::Weights;
-use wide::{LANES, TOGETHER, Wide};
+use formats::{Format, W4, W8, W16};
+use wide::{LANES, Wide};
 
 pub(crate) use super::portable::{Function, function, line, mul_high};
 
+/// Records whose sums fill a register, computed together: a vector is loaded once for all.
+const TOGETHER: usize = LANES / ROWS;
 /// Units whose update is compiled to vector instructions.
 const UNITS: usize = 64;
 
@@ -50,7 +47,7 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
 #[inline(always)]
 pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
     // SAFETY: the caller's promise.
-    let [z] = unsafe {
+    let [z, ..] = unsafe {
         match weights {
             Weights::W8 => together::<W8, 1, P>([words], vectors),
             Weights::W4 => together::<W4, 1, P>([words], vectors),
@@ -60,20 +57,24 @@ pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vect
     z
 }
 
-/// [`super::units`] for records of `words` words.
-///
-/// # Safety
-/// Each record has the words that the vectors take, and there are as many as cells.
+/// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
+/// state. Does nothing where [`super::rows`] yields nothing.
 #[inline(always)]
-pub(super) unsafe fn units<const P: usize>(
+pub(crate) fn units<const P: usize>(
     weights: Weights,
-    records: core::slice::ChunksExact<i32>,
+    records: &[i32],
     vectors: &[Vector; P],
     cell: &mut [i32],
     hidden: &mut [i16],
     unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
 ) {
-    // SAFETY: the caller's promise.
+    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    let words = ROWS * (1 + P) + blocks * weights.block_words();
+    if records.len() < cell.len() * words || vectors.iter().any(|v| v.columns().is_empty()) {
+        return;
+    }
+    let records = records.chunks_exact(words);
+    // SAFETY: `words` is what the vectors' lengths take in this format, and there are `words` for each cell.
     unsafe {
         match weights {
             Weights::W8 => sixteens::<W8, P>(records, vectors, cell, hidden, unit),
@@ -86,7 +87,7 @@ pub(super) unsafe fn units<const P: usize>(
 /// [`units`] of one format. The loop over [`UNITS`] is for the compiler to make vector instructions of.
 ///
 /// # Safety
-/// As of [`units`].
+/// Each record has the words that the vectors take, and there are as many as cells.
 #[inline(never)]
 unsafe fn sixteens<F: Format, const P: usize>(
     mut records: core::slice::ChunksExact<i32>,
@@ -105,7 +106,7 @@ unsafe fn sixteens<F: Format, const P: usize>(
         }
         for z in ones {
             // SAFETY: the caller's promise.
-            [*z] = unsafe { together::<F, 1, P>([records.next().unwrap_or_default()], vectors) };
+            [*z, ..] = unsafe { together::<F, 1, P>([records.next().unwrap_or_default()], vectors) };
         }
         update(&z, cell, hidden, unit);
     }
@@ -124,7 +125,7 @@ fn update(
     }
 }
 
-/// The pre-activations of records that are computed together, so that the vector is loaded once for all.
+/// The pre-activations of one record, all of them the same, or of as many as fill a register.
 ///
 /// # Safety
 /// Each record has the words that the vectors take.
@@ -132,30 +133,47 @@ fn update(
 unsafe fn together<F: Format, const G: usize, const P: usize>(
     records: [&[i32]; G],
     vectors: &[Vector; P],
-) -> [[i32; ROWS]; G] {
+) -> [[i32; ROWS]; TOGETHER] {
     // SAFETY: the caller's promise: biases stand first.
-    let mut z: [__m128i; G] = records.map(|record| unsafe { four(record, 0) });
+    let mut z = unsafe { fours(records, 0) };
     let mut start = ROWS * (1 + P);
     for (k, vector) in vectors.iter().enumerate() {
         // SAFETY: the caller's promise: a vector's blocks stand where those of the one before end.
         let sums = unsafe { dots::<F, G>(records.map(|record| record.get_unchecked(start..)), vector) };
-        for ((z, sums), record) in z.iter_mut().zip(sums).zip(records) {
-            // SAFETY: the caller's promise: multipliers stand behind the biases; every x86-64 core has SSE2.
-            *z = unsafe { _mm_add_epi32(*z, mul_high_4(sums.rows(vector), four(record, ROWS * (1 + k)))) };
-        }
+        let first = Wide::four([&vector.accumulators.as_chunks().0[0]; TOGETHER]);
+        // SAFETY: the caller's promise: multipliers stand behind the biases.
+        let multipliers = unsafe { fours(records, ROWS * (1 + k)) };
+        z = requantize(z, F::rows(each(sums), first), multipliers);
         start += vector.columns().len() * F::BLOCK_WORDS;
     }
-    z.map(cast)
+    z.words()
 }
 
-/// Four words of a record.
+/// One, or as many as fill a register.
+#[inline(always)]
+fn each<T: Copy, const G: usize>(of: [T; G]) -> [T; TOGETHER] {
+    const { assert!(G == 1 || G == TOGETHER) };
+    core::array::from_fn(|k| of[k % G])
+}
+
+/// Four words of each record.
 ///
 /// # Safety
 /// They are there.
 #[inline(always)]
-unsafe fn four(words: &[i32], start: usize) -> __m128i {
-    // SAFETY: the caller's promise.
-    unsafe { words.as_ptr().add(start).cast::<__m128i>().read_unaligned() }
+unsafe fn fours<const G: usize>(records: [&[i32]; G], start: usize) -> Wide {
+    // SAFETY: the caller's promise; arrays of words are aligned as words are.
+    Wide::four(each(records.map(|record| unsafe { &*record.as_ptr().add(start).cast() })))
+}
+
+/// `z` and [`mul_high`] of `a` by multipliers of a checked model, which are never negative and have 16 zero bits below.
+///
+/// With `m = 2^16 n` and `a = 2^16 b + c`, `c` unsigned, it is `b n + floor(c n / 2^16 + 1/2)`.
+#[inline(always)]
+fn requantize(z: Wide, a: Wide, m: Wide) -> Wide {
+    let n = Wide::halves(m);
+    let rounding = Wide::top_bits(Wide::mul_low(a, n));
+    Wide::add(z.dot(a, m), Wide::add(Wide::mul_high(a, n), rounding))
 }
 
 /// The sums of the products of blocks with one vector.
@@ -168,7 +186,7 @@ unsafe fn dots<F: Format, const G: usize>(blocks: [&[i32]; G], vector: &Vector) 
     let (whole, rest) = (x.len() * LANES, x.remainder());
     let mut sums = [F::zero(); G];
     for (k, x) in x.enumerate() {
-        let x = F::spread(x);
+        let x = F::spread(Wide::part(x));
         for (sum, blocks) in sums.iter_mut().zip(blocks) {
             // SAFETY: the caller's promise: for so many columns there are so many weights.
             let blocks = unsafe { &*blocks.as_ptr().add(k * LANES).cast() };
@@ -179,7 +197,7 @@ unsafe fn dots<F: Format, const G: usize>(blocks: [&[i32]; G], vector: &Vector) 
         }
     }
     if !rest.is_empty() {
-        let x = F::spread(rest);
+        let x = F::spread(Wide::part(rest));
         for (sum, blocks) in sums.iter_mut().zip(blocks) {
             // SAFETY: the caller's promise: for so many columns there are so many weights.
             let blocks = unsafe { blocks.get_unchecked(whole..whole + rest.len() * F::BLOCK_WORDS / 2) };
@@ -192,183 +210,3 @@ unsafe fn dots<F: Format, const G: usize>(blocks: [&[i32]; G], vector: &Vector) 
 /// How many registers of weights may be added before a lane must carry: it takes two products of eight bits by sixteen of
 /// each, below `2^24` together, and has carried less than `2^8` over.
 const CARRY: usize = 64;
-
-/// A weight format: sums in lanes of the products of a record's blocks with one vector.
-trait Format: Copy {
-    const BLOCK_WORDS: usize;
-    /// Whether [`carry`](Self::carry) does something.
-    const CARRIES: bool = false;
-
-    fn zero() -> Self;
-    /// Columns, as many as meet a register of weights or fewer, each where its weights are.
-    fn spread(columns: &[i32]) -> Wide;
-    fn add(self, blocks: Wide, x: Wide) -> Self;
-    fn carry(self) -> Self {
-        self
-    }
-    /// The four rows' sums.
-    fn rows(self, vector: &Vector) -> __m128i;
-}
-
-/// `N` words, zeros behind the last.
-#[inline(always)]
-fn fill<const N: usize>(words: &[i32]) -> [i32; N] {
-    words.first_chunk().copied().unwrap_or_else(|| {
-        let mut out = [0; N];
-        for (out, &word) in out.iter_mut().zip(words) {
-            *out = word;
-        }
-        out
-    })
-}
-
-/// Lanes of the first are rows 0 and 2, then again; of the second rows 1 and 3.
-#[derive(Clone, Copy)]
-struct W8([Wide; 2]);
-
-impl Format for W8 {
-    const BLOCK_WORDS: usize = Weights::W8.block_words();
-
-    #[inline(always)]
-    fn zero() -> Self {
-        Self([Wide::zero(); 2])
-    }
-
-    #[inline(always)]
-    fn spread(columns: &[i32]) -> Wide {
-        Wide::spread8(&fill(columns))
-    }
-
-    #[inline(always)]
-    fn add(self, blocks: Wide, x: Wide) -> Self {
-        Self(Wide::bytes(self.0, blocks, x))
-    }
-
-    #[inline(always)]
-    fn rows(self, vector: &Vector) -> __m128i {
-        let [even, odd] = self.0.map(Wide::halves);
-        // SAFETY: every x86-64 core has SSE2.
-        unsafe { _mm_add_epi32(fold(whole(even), whole(odd)), first(vector)) }
-    }
-}
-
-/// Row 0; 16 row 1 + row 0; row 2; 16 row 3 + row 2.
-#[derive(Clone, Copy)]
-struct W4([Wide; 4]);
-
-impl Format for W4 {
-    const BLOCK_WORDS: usize = Weights::W4.block_words();
-
-    #[inline(always)]
-    fn zero() -> Self {
-        Self([Wide::zero(); 4])
-    }
-
-    #[inline(always)]
-    fn spread(columns: &[i32]) -> Wide {
-        Wide::load(&fill(columns))
-    }
-
-    #[inline(always)]
-    fn add(self, blocks: Wide, x: Wide) -> Self {
-        Self(Wide::nibbles(self.0, blocks, x))
-    }
-
-    #[inline(always)]
-    fn rows(self, vector: &Vector) -> __m128i {
-        let halves = self.0.map(Wide::halves);
-        // SAFETY: every x86-64 core has SSE2.
-        unsafe { w4_rows(halves, first(vector)) }
-    }
-}
-
-/// Lanes are rows 0 to 3, each twice: of the first the lower bytes, of the second the upper ones.
-#[derive(Clone, Copy)]
-struct W16([Wide; 2]);
-
-impl Format for W16 {
-    const BLOCK_WORDS: usize = Weights::W16.block_words();
-    const CARRIES: bool = true;
-
-    #[inline(always)]
-    fn zero() -> Self {
-        Self([Wide::zero(); 2])
-    }
-
-    #[inline(always)]
-    fn spread(columns: &[i32]) -> Wide {
-        Wide::spread16(&fill(columns))
-    }
-
-    #[inline(always)]
-    fn add(self, blocks: Wide, x: Wide) -> Self {
-        Self(Wide::bytes(self.0, blocks, x))
-    }
-
-    #[inline(always)]
-    fn carry(self) -> Self {
-        Self(Wide::carry(self.0))
-    }
-
-    #[inline(always)]
-    fn rows(self, vector: &Vector) -> __m128i {
-        let halves = self.0.map(Wide::halves);
-        // SAFETY: every x86-64 core has SSE2.
-        unsafe { w16_rows(halves, first(vector)) }
-    }
-}
-
-#[target_feature(enable = "sse2")]
-#[inline]
-fn w4_rows(halves: [[__m128i; 2]; 4], first: __m128i) -> __m128i {
-    let [a, b, c, d] = halves;
-    let (a, b) = (fold(whole(a), whole(b)), fold(whole(c), whole(d)));
-    let sums = _mm_add_epi32(_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b));
-    // 16 times a sum of 4-bit weights fits, by the loader's bound.
-    let sums = _mm_add_epi32(_mm_sub_epi32(sums, _mm_slli_epi64::<32>(sums)), first);
-    let odd = _mm_set1_epi64x(!0 << 32);
-    let even = _mm_and_si128(sums, _mm_set1_epi64x(0xffff_ffff));
-    _mm_or_si128(even, _mm_and_si128(_mm_srai_epi32::<4>(sums), odd))
-}
-
-#[target_feature(enable = "sse2")]
-#[inline]
-fn w16_rows([lower, upper]: [[__m128i; 2]; 2], first: __m128i) -> __m128i {
-    let rows = |[a, b]: [__m128i; 2]| fold(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
-    let carry = _mm_srai_epi32::<{ W16_SHIFT as i32 }>(_mm_add_epi32(rows(lower), first));
-    _mm_add_epi32(rows(upper), carry)
-}
-
-/// [`mul_high`] by multipliers of a checked model: even, and never negative.
-///
-/// `(a + 2^31) m` is a product without signs, as SSE2 has it, and its `2^31 m` is `2^32` times `m / 2`.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn mul_high_4(a: __m128i, m: __m128i) -> __m128i {
-    let half = _mm_set1_epi64x(1 << 31);
-    let a = _mm_xor_si128(a, _mm_set1_epi32(i32::MIN));
-    let even = _mm_add_epi64(_mm_mul_epu32(a, m), half);
-    let odd = _mm_add_epi64(_mm_mul_epu32(_mm_srli_epi64::<32>(a), _mm_srli_epi64::<32>(m)), half);
-    let high = _mm_or_si128(_mm_srli_epi64::<32>(even), _mm_and_si128(odd, _mm_set1_epi64x(!0 << 32)));
-    _mm_sub_epi32(high, _mm_srli_epi32::<1>(m))
-}
-
-/// `a[0] + a[2], b[0] + b[2], a[1] + a[3], b[1] + b[3]`.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn fold(a: __m128i, b: __m128i) -> __m128i {
-    _mm_add_epi32(_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b))
-}
-
-/// The sum of two halves.
-#[target_feature(enable = "sse2")]
-#[inline]
-fn whole([a, b]: [__m128i; 2]) -> __m128i {
-    _mm_add_epi32(a, b)
-}
-
-/// What `prepare` has for the four sums.
-#[inline(always)]
-fn first(vector: &Vector) -> __m128i {
-    cast(vector.accumulators.as_chunks::<ROWS>().0[0])
-}
