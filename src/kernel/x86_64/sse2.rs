@@ -51,7 +51,8 @@ impl Wide {
 
     #[inline(always)]
     pub(super) fn load(words: &[i32; LANES]) -> Self {
-        Self::four(words.as_chunks().0.as_array().unwrap_or(&[[0; 4]; 2]).each_ref())
+        let (fours, _) = words.as_chunks();
+        Self::four([&fours[0], &fours[1]])
     }
 
     #[inline(always)]
