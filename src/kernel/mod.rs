@@ -13,7 +13,7 @@
 //! | `mainline.rs` | the two above | what they share |
 //! | `thumbv6m.rs` | Cortex-M0, M0+, M23 | byte loads, accumulators in high registers, in assembly |
 //! | `riscv32.rs` | RV32IM, with or without A and C | byte loads, in assembly |
-//! | `x86_64.rs` | x86-64 hosts | `PMADDWD`, by `core::arch` |
+//! | `x86_64/` | x86-64 hosts | vector instructions, by `core::arch`; sixteen units at once |
 //!
 //! The feature `portable` forces the first everywhere, for comparison. All give the same bits: sums of integers do not
 //! depend on their order, and every product and sum is exact.
@@ -36,13 +36,15 @@ use portable as active;
 #[cfg_attr(cellstate_kernel = "thumbv7m", path = "thumbv7m.rs")]
 #[cfg_attr(cellstate_kernel = "thumbv6m", path = "thumbv6m.rs")]
 #[cfg_attr(cellstate_kernel = "riscv32", path = "riscv32.rs")]
-#[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64.rs")]
+#[cfg_attr(cellstate_kernel = "x86_64", path = "x86_64/mod.rs")]
 mod active;
 
 use crate::model::header::Weights;
 use core::marker::PhantomData;
 use core::ops::Range;
 
+#[cfg(cellstate_kernel = "x86_64")]
+pub(crate) use active::units;
 pub(crate) use active::{line, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
@@ -115,4 +117,22 @@ pub(crate) fn rows<'a, const P: usize>(
         // vector is empty; the function is this format's.
         unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
     })
+}
+
+/// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
+/// state.
+#[cfg(not(cellstate_kernel = "x86_64"))]
+#[inline(always)]
+pub(crate) fn units<const P: usize>(
+    weights: Weights,
+    records: &[i32],
+    vectors: &[Vector; P],
+    cell: &mut [i32],
+    hidden: &mut [i16],
+    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
+) {
+    let rows = rows(weights, records, cell.len(), vectors);
+    for (z, (c, h)) in rows.zip(cell.iter_mut().zip(hidden)) {
+        (*c, *h) = unit(*c, z);
+    }
 }

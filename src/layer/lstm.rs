@@ -36,10 +36,7 @@ impl Lstm<'_> {
     pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
         let update = Update::new(self.cell_frac, self.z_shift);
         let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
-        let rows = kernel::rows(self.weights, self.records, cell.len(), &vectors);
-        for (z, (c, h_next)) in rows.zip(cell.iter_mut().zip(h_next)) {
-            (*c, *h_next) = update.step(*c, z);
-        }
+        kernel::units(self.weights, self.records, &vectors, cell, h_next, move |c, z| update.step(c, z));
     }
 }
 
