@@ -137,6 +137,9 @@ pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) 
         if c.wide && matches!(node.layer, Float::Window { .. }) {
             return Err(fault("it is an output, and joined inputs have no unit of their own"));
         }
+        if let Some(h) = recurrent::beyond_one(&node.layer) {
+            return Err(fault(&format!("it begins with a hidden state of {h}, beyond the 1 that it can hold")));
+        }
         let made = match &node.layer {
             Float::Lstm(l) => recurrent::lstm(l, &c),
             Float::Gru(g) => recurrent::gru(g, &c),

@@ -1,5 +1,6 @@
 //! Recurrent layers.
 
+use super::calibrate::Range;
 use super::rows::{self, Rows, Side};
 use super::{Context, MAX_Z_SHIFT, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
 use crate::emit::blob::halves;
@@ -8,7 +9,7 @@ use cellstate::layer::lstm::CELL_FRAC;
 use cellstate::model::header::Q15_SCALE;
 use cellstate::model::layer as device;
 use cellstate::model::more::More;
-use cellstate_reference::{Activation, Gru, Initial, Lstm, Matrix, Rnn};
+use cellstate_reference::{Activation, Gru, Initial, Layer, Lstm, Matrix, Rnn};
 
 /// How far beyond the calibrated range a cell state can go before it saturates.
 const CELL_HEADROOM: f64 = 4.0;
@@ -32,12 +33,30 @@ fn output_scale(magnitude: f64) -> f64 {
     f64::from(((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32)
 }
 
+/// The largest magnitude of a hidden state, the initial one included.
+fn reach(c: &Context, initial: Option<&Initial>) -> f64 {
+    let seen = c.seen.outputs.iter().map(Range::magnitude);
+    seen.chain(initial.iter().flat_map(|i| &i.h).map(|h| h.abs())).fold(0.0, f64::max)
+}
+
+/// A hidden state that squashes is Q0.15 and cannot begin beyond 1: the first value that would, if any.
+pub(super) fn beyond_one(layer: &Layer) -> Option<f64> {
+    let bounded = match layer {
+        Layer::Lstm(l) => l.projection.is_none(),
+        Layer::Gru(_) => true,
+        Layer::Rnn(r) => activation(r.activation).0.is_squashing(),
+        _ => false,
+    };
+    let values = layer.initial().filter(|_| bounded).map_or(&[][..], |i| &i.h);
+    values.iter().copied().find(|h| h.abs() > 1.0)
+}
+
 pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
     let hard = if let Activation::HardSigmoid { slope } = l.gates { Some(slope) } else { None };
     let factor = |row: usize| if row % 4 == 2 { 1.0 } else { hard.unwrap_or(1.0) };
     let (w, u) = (scaled(&l.w, factor), scaled(&l.u, factor));
     let b: Vec<f64> = l.b.iter().enumerate().map(|(r, b)| b * factor(r)).collect();
-    let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
+    let magnitude = reach(c, l.initial.as_ref());
     let scale = if l.projection.is_some() { output_scale(magnitude) } else { Q15_SCALE.into() };
     let hidden = Side::of(&c.seen.outputs, scale);
     let products = [(&w, c.input), (&u, &hidden)];
@@ -128,7 +147,7 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
 pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     let (function, slope) = activation(r.activation);
     let squashing = function.is_squashing();
-    let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
+    let magnitude = reach(c, r.initial.as_ref());
     let scale = if squashing { Q15_SCALE.into() } else { output_scale(magnitude) };
     let hidden = Side::of(&c.seen.outputs, scale);
     let (w, u) = (scaled(&r.w, |_| slope), scaled(&r.u, |_| slope));
