@@ -15,7 +15,7 @@ fn imported(name: &str, model: &[u8], map: Option<&str>) -> Result<Network, Stri
         std::fs::write(&map, text).unwrap();
         map
     });
-    import::load(&path, map.as_deref()).map_err(|e| e.to_string())
+    import::load(&path, import::Options { map: map.as_deref(), ..Default::default() }).map_err(|e| e.to_string())
 }
 
 /// The error is one line that names each of `words`.

@@ -10,29 +10,51 @@ use cellstate_reference::{Activation, Layer, Network};
 use map::Map;
 use std::path::Path;
 
-/// Reads a trained model by its extension: Keras 3 `.keras` or PyTorch `.safetensors`; `map` is a `model.toml`.
+/// What a model file cannot tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// A `model.toml`.
+    pub map: Option<&'a Path>,
+    /// The configuration of a Keras model whose `.h5` holds weights only.
+    pub config: Option<&'a Path>,
+    /// Steps of a window: the network answers once a window, from its initial state.
+    pub window: Option<usize>,
+}
+
+/// Reads a trained model by its extension: Keras `.keras` or `.h5`, or PyTorch `.safetensors`.
 ///
 /// # Errors
-/// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, a map that
-/// does not fit the model.
-pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
-    let map = map.map(Map::load).transpose()?;
-    let mut network = match model.extension().and_then(|e| e.to_str()) {
-        Some("keras") => {
+/// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, options
+/// that do not fit the model.
+pub fn load(model: &Path, options: Options) -> Result<Network> {
+    let map = options.map.map(Map::load).transpose()?;
+    let extension = model.extension().and_then(|e| e.to_str());
+    if options.config.is_some() && !matches!(extension, Some("h5" | "hdf5")) {
+        return Err(Error::new(model, "it takes no configuration", "leave out --config, which is for Keras .h5 files"));
+    }
+    let mut network = match extension {
+        Some("keras" | "h5" | "hdf5") => {
             if let Some(map) = &map {
                 map.without_layers()?;
             }
-            keras::load(model)?
+            if extension == Some("keras") { keras::load(model, options)? } else { keras::load_h5(model, options)? }
         }
         Some("safetensors") => pytorch::load(model, map.as_ref())?,
         _ => {
             return Err(Error::new(
                 model,
                 "unknown kind of model",
-                "give a Keras .keras or a PyTorch .safetensors file",
+                "give a Keras .keras or .h5 or a PyTorch .safetensors file",
             ));
         }
     };
+    match (network.window, options.window) {
+        (Some(known), Some(given)) if known != given => {
+            let cause = format!("it takes windows of {known} steps, and --window says {given}");
+            return Err(Error::new(model, cause, "leave out --window"));
+        }
+        (known, given) => network.window = given.or(known),
+    }
     check::check(model, &network)?;
     if let Some(map) = map {
         map.apply(&mut network)?;
