@@ -1,6 +1,7 @@
 """Makes tests/models/keras: small untrained Keras networks in every layout that is imported, with Keras's own outputs.
 
-    pip install -r tools/train/requirements.txt && python tools/train/keras_zoo.py
+    pip install -r tools/train/requirements.txt && pip install --no-deps tf_keras==2.21.0
+    python tools/train/keras_zoo.py
 
 Each network is built twice, by Keras 3 and by Keras 2 (`tf_keras`), and saved as `.keras` and some also as `.h5`. The
 `.keras` files are packed again with compression, for Keras stores them without; what is in them is as Keras wrote it.

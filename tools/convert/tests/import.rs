@@ -220,7 +220,7 @@ fn keras(layers: &[(&str, &str, &str)]) -> Result<Network, String> {
     imported("m.keras", &file, None)
 }
 
-const INPUT: (&str, &str, &str) = ("InputLayer", "in", "");
+const INPUT: (&str, &str, &str) = ("InputLayer", "in", r#""batch_shape":[null,null,3],"#);
 const SEQUENCES: &str = r#""return_sequences":true,"#;
 
 #[test]
@@ -253,14 +253,14 @@ fn layers_are_counted_by_class_and_not_by_name() {
 #[test]
 fn sequential_models_that_are_refused() {
     refused(keras(&[INPUT, ("LSTM", "one", ""), ("LSTM", "two", "")]), &["layer \"two\"", "return_sequences"]);
-    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "Dense"]);
+    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "features"]);
     refused(keras(&[INPUT]), &["m.keras", "0 layers"]);
     for units in ["4611686018427387904", "9223372036854775807", "-1", "\"two\""] {
         let lstm = format!("\"units\":{units},");
-        refused(keras(&[("LSTM", "wide", &lstm)]), &["layer \"wide\""]);
-        refused(keras(&[("Dense", "wide", &lstm)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("LSTM", "wide", &lstm)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("Dense", "wide", &lstm)]), &["layer \"wide\""]);
         let no_bias = format!("{lstm}\"use_bias\":false,");
-        refused(keras(&[("Dense", "wide", &no_bias)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("Dense", "wide", &no_bias)]), &["layer \"wide\""]);
     }
 }
 
@@ -284,7 +284,7 @@ fn quantized_weights_are_not_read_as_floats() {
     dataset(&mut vars, "2", &[2]);
     layer.add_group(vars.finish());
     root.add_group(layer.finish());
-    let file = keras_as("Sequential", "", &[("Dense", "q", "")], root.finish());
+    let file = keras_as("Sequential", "", &[("Dense", "q", r#""batch_input_shape":[null,2],"#)], root.finish());
     refused(imported("m.keras", &file, None), &["layer \"q\"", "i8", "float32"]);
 }
 
@@ -295,12 +295,12 @@ fn node(from: &str) -> String {
 }
 
 #[test]
-fn functional_chains_and_what_is_no_chain() {
+fn functional_graphs_and_what_is_no_graph() {
     let functional = |outputs: &str, lstm_from: &str, head_from: &str| {
         let (one, two) = (node(lstm_from), node(head_from));
         let file = keras_as(
             "Functional",
-            &format!("\"output_layers\":{outputs},"),
+            &format!("\"input_layers\":[[\"in\",0,0]],\"output_layers\":{outputs},"),
             &[INPUT, ("LSTM", "one", &one), ("Dense", "head", &two)],
             weights(),
         );
@@ -311,8 +311,11 @@ fn functional_chains_and_what_is_no_chain() {
         let network = functional(outputs, "in", "one").unwrap();
         assert_eq!(network.nodes.len(), 2);
     }
-    refused(functional(r#"["head",0,0]"#, "in", "in"), &["layer \"head\"", "chain"]);
-    for outputs in [r#"["one",0,0]"#, r#"[["one",0,0],["head",0,0]]"#] {
-        refused(functional(outputs, "in", "one"), &["m.keras", "one", "last layer"]);
-    }
+    // Several outputs, or the one of a layer that is not the last: the other layer goes.
+    let network = functional(r#"[["one",0,0],["head",0,0]]"#, "in", "one").unwrap();
+    assert_eq!(network.heads.iter().map(|h| h.node).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(functional(r#"["one",0,0]"#, "in", "one").unwrap().nodes.len(), 1);
+    refused(functional(r#"["head",0,0]"#, "in", "in"), &["layer \"head\"", "shape [2, 2]", "[3, 2]"]);
+    refused(functional(r#"["head",0,0]"#, "head", "one"), &["layer \"one\"", "its input head", "before it"]);
+    refused(functional(r#"["nowhere",0,0]"#, "in", "one"), &["m.keras", "output"]);
 }
