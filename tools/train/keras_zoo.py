@@ -212,6 +212,45 @@ def unknown(k, l):
     return chain(k, l.Bidirectional(l.LSTM(3), name="both"), l.Dense(2, name="out"))
 
 
+def subclass(k, l):
+    """A class of the user's that has the name of one of Keras's."""
+
+    class LSTM(l.LSTM):
+        pass
+
+    return chain(k, LSTM(3, name="own"), l.Dense(2, name="out"))
+
+
+def registered(k, l):
+    """The same, made known to Keras."""
+
+    @k.saving.register_keras_serializable("My")
+    class GRU(l.GRU):
+        pass
+
+    return chain(k, l.Bidirectional(GRU(3), name="both"), l.Dense(2, name="out"))
+
+
+def states(k, l):
+    """A state that begins as another layer's ends."""
+    x = k.Input((None, FEATURES), name="x")
+    y, h, c = l.LSTM(3, return_sequences=True, return_state=True, name="first")(x)
+    return k.Model(x, l.LSTM(3, name="second")(y, initial_state=[h, c]))
+
+
+def constant(k, l):
+    """An operator with a constant."""
+    x = k.Input((None, FEATURES), name="x")
+    return k.Model(x, l.GRU(3, name="gru")(x + 1.0))
+
+
+def own_mask(k, l):
+    """A mask that no layer has made."""
+    x = k.Input((None, FEATURES), name="x")
+    m = k.Input((None,), dtype="bool", name="m")
+    return k.Model([x, m], l.GRU(3, name="gru")(x, mask=m))
+
+
 def samples(name):
     rng = np.random.default_rng(7)
     if name == "words":
@@ -272,6 +311,8 @@ def pack(path):
 ALL = [cells, branches, norms, stream, flat, whole, words, masked, wrapped, pair, nested, stateful, column, unknown]
 # Those that are saved as whole .h5 models too: where layers in layers could mix up the names of weights.
 NAMED = {3: ["norms", "nested"], 2: ["branches", "nested"]}
+# Those that are refused.
+REFUSED = [subclass, registered, states, constant, own_mask]
 
 
 def main():
@@ -296,6 +337,11 @@ def main():
             if name == "wrapped" and version == 2:
                 model.save_weights(f"{stem}.h5")
                 (OUT / f"{name}{version}.json").write_text(json.dumps(model.to_json()))
+        for build in REFUSED:
+            k.backend.clear_session()
+            path = OUT / f"refused_{build.__name__}{version}.keras"
+            build(k, k.layers).save(path)
+            pack(path)
 
 
 if __name__ == "__main__":

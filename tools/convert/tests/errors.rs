@@ -198,7 +198,11 @@ fn keras(from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn wrong_keras_models() {
     let case = |from: &str, to: &str| Case::digits().model("m.keras", &keras(from, to));
-    case("\"class_name\": \"LSTM\"", "\"class_name\": \"ConvLSTM1D\"").fails(&["m.keras", "layer \"lstm\"", "ConvLSTM1D"]);
+    case("\"class_name\": \"LSTM\"", "\"class_name\": \"ConvLSTM1D\"").fails(&[
+        "m.keras",
+        "layer \"lstm\"",
+        "ConvLSTM1D",
+    ]);
     case("\"recurrent_activation\": \"sigmoid\"", "\"recurrent_activation\": \"relu\"")
         .fails(&["recurrent_activation"]);
     case("\"units\": 128", "\"units\": 64").fails(&["layer \"lstm\"", "shape"]);

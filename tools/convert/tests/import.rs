@@ -253,7 +253,7 @@ fn layers_are_counted_by_class_and_not_by_name() {
 #[test]
 fn sequential_models_that_are_refused() {
     refused(keras(&[INPUT, ("LSTM", "one", ""), ("LSTM", "two", "")]), &["layer \"two\"", "return_sequences"]);
-    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "features"]);
+    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "input"]);
     refused(keras(&[INPUT]), &["m.keras", "0 layers"]);
     for units in ["4611686018427387904", "9223372036854775807", "-1", "\"two\""] {
         let lstm = format!("\"units\":{units},");

@@ -5,7 +5,9 @@
 use cellstate_convert::data::{self, npy::Array};
 use cellstate_convert::import::{self, Options};
 use cellstate_reference::{Evaluator, Network};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models/keras")
@@ -80,4 +82,228 @@ fn every_layout_equals_keras() {
         assert!(data::read_array(&golden, &format!("y{}", network.heads.len())).is_err(), "{file} lacks an output");
         println!("{file}: {} nodes, window {:?}, largest error {all:.1e}", network.nodes.len(), network.window);
     }
+}
+
+/// The files in a zip.
+fn unpacked(file: &str) -> Vec<(String, Vec<u8>)> {
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(folder().join(file)).unwrap()).unwrap();
+    let read = |k: usize| {
+        let mut entry = zip.by_index(k).unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (entry.name().unwrap().into_owned(), bytes)
+    };
+    (0..3).map(read).collect()
+}
+
+fn packed(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in files {
+        zip.start_file(name.as_str(), stored).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+fn imported(name: &str, bytes: &[u8], options: Options) -> Result<Network, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    import::load(&path, options).map_err(|e| e.to_string())
+}
+
+/// A fixture whose configuration says something else.
+fn changed(file: &str, from: &str, to: &str) -> Result<Network, String> {
+    let mut files = unpacked(file);
+    let (_, config) = files.iter_mut().find(|(name, _)| name == "config.json").unwrap();
+    let text = String::from_utf8(config.clone()).unwrap();
+    assert!(text.contains(from), "{file} does not say {from}");
+    *config = text.replace(from, to).into_bytes();
+    imported("m.keras", &packed(&files), Options::default())
+}
+
+/// The error is one line that names each of `words`.
+fn refused(result: Result<Network, String>, words: &[&str]) {
+    let said = result.err().unwrap_or_else(|| panic!("imported in spite of {words:?}"));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    println!("{}", said.split_once(": ").unwrap().1);
+    for word in words {
+        assert!(said.contains(word), "{said:?} does not name {word:?}");
+    }
+}
+
+#[test]
+fn what_is_refused_says_what_to_do() {
+    let class = |file: &str, from: &str, to: &str| {
+        changed(file, &format!("\"class_name\": \"{from}\""), &format!("\"class_name\": \"{to}\""))
+    };
+    // Directions, merges and shapes.
+    refused(
+        changed("branches3.keras", "\"merge_mode\": \"sum\"", "\"merge_mode\": \"mul\""),
+        &["\"sum\"", "mul", "ave"],
+    );
+    refused(
+        changed("stream3.keras", "\"padding\": \"valid\"", "\"padding\": \"same\""),
+        &["\"strided\"", "padding=\"causal\""],
+    );
+    refused(changed("stream3.keras", "\"groups\": 1", "\"groups\": 2"), &["\"dilated\"", "groups=1"]);
+    refused(changed("stream3.keras", "channels_last", "channels_first"), &["\"dilated\"", "channels_last"]);
+    refused(
+        changed("norms3.keras", "\"target_shape\": [-1, 3]", "\"target_shape\": [3, -1]"),
+        &["\"same\"", "[3, -1]", "leave it out"],
+    );
+    refused(changed("branches3.keras", "\"axis\": -1", "\"axis\": 1"), &["\"join\"", "axis is 1", "axis=-1"]);
+    refused(class("column3.keras", "Reshape", "Permute"), &["\"column\"", "Permute", "(steps, features)"]);
+    refused(class("branches3.keras", "Subtract", "Multiply"), &["\"minus\"", "Multiply", "Concatenate"]);
+    refused(class("norms3.keras", "ReLU", "LeakyReLU"), &["\"relu\"", "LeakyReLU", "use ReLU"]);
+    refused(class("norms3.keras", "Rescaling", "Lambda"), &["\"rescaling\"", "Lambda", "code"]);
+    refused(class("norms3.keras", "Rescaling", "Discretization"), &["Discretization", "use LSTM, GRU"]);
+    refused(changed("norms3.keras", "\"max_value\": null", "\"max_value\": 6.0"), &["\"relu\"", "ReLU()"]);
+    refused(changed("norms3.keras", "\"axis\": [-1]", "\"axis\": [1]"), &["axis is [1]", "axis=-1"]);
+    refused(changed("norms3.keras", "\"invert\": false", "\"invert\": true"), &["\"learned\"", "inverts"]);
+    refused(changed("norms3.keras", "\"rms_scaling\": false", "\"rms_scaling\": true"), &["\"layer\"", "rms_scaling"]);
+    // Functions.
+    let gates = |to: &str| {
+        changed("cells3.keras", "\"recurrent_activation\": \"sigmoid\"", &format!("\"recurrent_activation\": {to}"))
+    };
+    refused(gates("\"relu\""), &["\"after\"", "recurrent_activation", "hard_sigmoid"]);
+    let own = r#"{"module": null, "class_name": "function", "config": "swoosh", "registered_name": "swoosh"}"#;
+    refused(
+        changed("cells3.keras", "\"activation\": \"hard_sigmoid\"", &format!("\"activation\": {own}")),
+        &["\"out\"", "swoosh", "softmax"],
+    );
+    refused(
+        changed("cells3.keras", "\"activation\": \"tanh\"", "\"activation\": \"relu\""),
+        &["\"hard\"", "only tanh"],
+    );
+}
+
+/// As Keras 3 and 2 write them.
+#[test]
+fn models_that_are_refused_as_keras_writes_them() {
+    for version in [3, 2] {
+        let load = |name: &str| {
+            let path = folder().join(format!("refused_{name}{version}.keras"));
+            import::load(&path, Options::default()).map_err(|e| e.to_string())
+        };
+        refused(load("subclass"), &["layer \"own\"", "class LSTM is not Keras's own", "keras.layers"]);
+        refused(load("registered"), &["layer \"both\"", "My>GRU", "keras.layers"]);
+        refused(load("states"), &["layer \"second\"", "state"]);
+        refused(
+            load("constant"),
+            if version == 3 { &["\"add\"", "constant"] } else { &["TFOpLambda", "keras.layers"] },
+        );
+        refused(load("own_mask"), &["\"m\"", "(None, None)"]);
+    }
+}
+
+#[test]
+fn options_that_do_not_fit() {
+    let load = |file: &str, config: Option<&str>, window: Option<usize>| {
+        let config = config.map(|c| folder().join(c));
+        import::load(&folder().join(file), Options { config: config.as_deref(), window, ..Options::default() })
+            .map_err(|e| e.to_string())
+    };
+    refused(load("whole3.weights.h5", None, None), &["no configuration", "--config model.json"]);
+    refused(load("nested3.h5", Some("whole3.json"), None), &["leave out --config"]);
+    refused(load("whole3.keras", Some("whole3.json"), None), &["leave out --config"]);
+    refused(load("whole3.weights.h5", Some("wrapped2.json"), None), &["layer \"stack\"", "layers/rnn"]);
+    refused(load("wrapped2.h5", Some("whole3.json"), None), &["layer \"conv\"", "no kernel", "this model"]);
+    refused(load("unknown3.keras", None, None), &["layer \"both_backward\"", "--window"]);
+    refused(load("whole3.keras", None, Some(7)), &["12 steps", "--window says 7"]);
+    refused(load("nowhere.h5", None, None), &["nowhere.h5", "check the path"]);
+    // A window may be asked for.
+    assert_eq!(load("cells3.keras", None, Some(20)).unwrap().window, Some(20));
+}
+
+/// A generator of test cases.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+}
+
+/// An error or a network, soon.
+fn survives(name: &str, bytes: &[u8], config: Option<&Path>, slowest: &mut Duration) {
+    let begun = Instant::now();
+    let options = Options { config, window: Some(12), ..Options::default() };
+    if let Err(said) = imported(name, bytes, options) {
+        assert!(said.contains("; "), "{said}");
+    }
+    *slowest = begun.elapsed().max(*slowest);
+}
+
+#[test]
+fn damaged_files_are_errors() {
+    let mut random = Random(11);
+    let mut slowest = Duration::ZERO;
+    for (file, _, config, _) in fixtures() {
+        let config = config.as_deref();
+        let whole = std::fs::read(folder().join(&file)).unwrap();
+        for _ in 0..10 {
+            survives(&file, &whole[..random.below(whole.len())], config, &mut slowest);
+        }
+        for _ in 0..40 {
+            let mut bytes = whole.clone();
+            let at = random.below(bytes.len());
+            bytes[at] = random.below(256) as u8;
+            survives(&file, &bytes, config, &mut slowest);
+        }
+        if !file.ends_with(".keras") {
+            continue;
+        }
+        // What the zip's checksums would catch.
+        let files = unpacked(&file);
+        for k in 0..40 {
+            let mut files = files.clone();
+            let member = if k % 3 == 0 { "config.json" } else { "model.weights.h5" };
+            let (_, bytes) = files.iter_mut().find(|(name, _)| name == member).unwrap();
+            let at = random.below(bytes.len());
+            if k % 10 == 0 {
+                bytes.truncate(at);
+            } else {
+                bytes[at] = if k % 3 == 0 { b"0123456789[]{}\",: "[random.below(18)] } else { random.below(256) as u8 };
+            }
+            survives(&file, &packed(&files), config, &mut slowest);
+        }
+    }
+    println!("the slowest took {slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}
+
+/// Configurations that ask for much.
+#[test]
+fn hostile_configurations() {
+    let model = |layers: &str| {
+        let config = format!(r#"{{"class_name":"Sequential","config":{{"name":"m","layers":[{layers}]}}}}"#);
+        let mut files = unpacked("column3.keras");
+        files.iter_mut().filter(|(n, _)| n == "config.json").for_each(|(_, b)| *b = config.clone().into_bytes());
+        imported("m.keras", &packed(&files), Options::default())
+    };
+    let input =
+        |shape: &str| format!(r#"{{"class_name":"InputLayer","config":{{"name":"in","batch_shape":{shape}}}}}"#);
+    let wide = input("[null,null,65535]");
+    let act = r#"{"class_name":"Activation","config":{"name":"act","activation":"relu"}}"#;
+    refused(model(&format!("{wide},{act}")), &["\"act\"", "too wide"]);
+    refused(model(&input("[null,null,4294967296]")), &["features"]);
+    refused(model(&input("[null,null]")), &["features"]);
+    refused(model(&input("[null,5,5,5]")), &["4 dimensions"]);
+    refused(
+        model(&format!("{},{}", input("[null,9999999999999,4]"), r#"{"class_name":"Flatten","config":{"name":"f"}}"#)),
+        &["\"f\"", "too many values"],
+    );
+    let many = vec![r#"{"class_name":"Dropout","config":{"name":"d"}}"#; 2000].join(",");
+    refused(model(&format!("{},{many}", input("[null,null,3]"))), &["too many layers"]);
+    let mut deep = act.to_owned();
+    for _ in 0..20 {
+        deep = format!(r#"{{"class_name":"Sequential","config":{{"name":"s","layers":[{deep}]}}}}"#);
+    }
+    refused(model(&format!("{},{deep}", input("[null,null,3]"))), &["models within models"]);
+    refused(model(&"[".repeat(100_000)), &["config.json"]);
+    let zero = input("[null,null,0]");
+    refused(model(&format!("{zero},{act}")), &["features"]);
 }

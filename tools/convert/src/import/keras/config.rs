@@ -113,8 +113,7 @@ impl<'v> Entry<'v> {
             let m = m.strip_prefix("tf_").unwrap_or(m);
             let inner = m.strip_prefix("keras.").unwrap_or(if m == "keras" { "layers" } else { "" });
             let inner = inner.strip_prefix("src.").unwrap_or(inner);
-            ["layers", "models", "engine", "legacy"].contains(&inner.split('.').next().unwrap_or_default())
-                || self.is_operator()
+            ["layers", "models", "engine", "legacy", "ops"].contains(&inner.split('.').next().unwrap_or_default())
         };
         // Of a class of the user's the module is null and the name is registered.
         let foreign = module.map_or(registered.is_some(), |m| !own(m));
@@ -122,9 +121,10 @@ impl<'v> Entry<'v> {
         (foreign || renamed || self.class.contains('>')).then(|| registered.unwrap_or(self.class).to_owned())
     }
 
-    /// `a + b` and `a - b` of tensors in Keras 3, which mean the same as the layers.
-    fn is_operator(&self) -> bool {
-        self.value["module"] == "keras.src.ops.numpy" && ["Add", "Subtract"].contains(&self.class)
+    /// An operation on tensors in Keras 3. `a + b` and `a - b` mean the same as the layers.
+    pub(super) fn is_operation(&self) -> bool {
+        let module = self.value["module"].as_str().unwrap_or_default();
+        module.starts_with("keras.src.ops") && !["Add", "Subtract"].contains(&self.class)
     }
 
     pub(super) fn flag(&self, key: &str) -> bool {
@@ -172,7 +172,7 @@ fn arguments<'v>(value: &'v Value, out: &mut Vec<Tensor<'v>>) -> std::result::Re
             out.extend(tensor(&value["config"]["keras_history"]));
             Ok(())
         }
-        _ => Err("an argument of its call is a constant".to_owned()),
+        _ => Err("an argument of its call is a constant or not known".to_owned()),
     }
 }
 

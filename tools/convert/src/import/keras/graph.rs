@@ -141,8 +141,9 @@ impl<'a> Builder<'a> {
     fn inputs(&mut self, model: &Model) -> Result<(Vec<Flow>, usize)> {
         let mut shapes = Vec::new();
         for (entry, shape) in input_shapes(model) {
-            let whole = Error::new(self.path, "it does not say how many features it takes", "build it, then save it");
-            let shape = shape.ok_or_else(|| whole.clone().in_layer(entry))?;
+            let refuse = |cause: String, remedy: &str| Error::new(self.path, cause, remedy).in_layer(entry);
+            let unknown = || refuse("the shape of its input is not known".to_owned(), "build the model, then save it");
+            let shape = shape.ok_or_else(unknown)?;
             let one = shape.len() == 2 && takes_indices(model, entry);
             let (steps, width) = match shape[1..] {
                 [steps] if one => (Steps::Every(steps), Some(1)),
@@ -150,15 +151,18 @@ impl<'a> Builder<'a> {
                 [steps, width] => (Steps::Every(steps), width),
                 _ => {
                     let cause = format!("its input has {} dimensions", shape.len());
-                    let remedy = "give it (steps, features)";
-                    return Err(Error::new(self.path, cause, remedy).in_layer(entry));
+                    return Err(refuse(cause, "give it the shape (steps, features)"));
                 }
             };
-            let width = width.filter(|w| (1..=WIDEST).contains(w)).ok_or_else(|| whole.in_layer(entry))?;
+            let width = width.filter(|w| (1..=WIDEST).contains(w)).ok_or_else(|| {
+                let shown: Vec<String> = shape.iter().map(|d| d.map_or("None".to_owned(), |d| d.to_string())).collect();
+                let cause = format!("its input of shape ({}) has no number of features up to 65535", shown.join(", "));
+                refuse(cause, "give it the shape (steps, features)")
+            })?;
             let steps = match (steps, self.window) {
                 (Steps::Every(Some(known)), Some(given)) if known != given && known != 1 => {
                     let cause = format!("it takes windows of {known} steps, and --window says {given}");
-                    return Err(Error::new(self.path, cause, "leave out --window").in_layer(entry));
+                    return Err(refuse(cause, "leave out --window"));
                 }
                 (Steps::Every(steps), given) => Steps::Every(given.or(steps)),
                 (Steps::One, _) => Steps::One,
@@ -232,7 +236,9 @@ impl<'a> Builder<'a> {
         }
         let mut waiting = Vec::new();
         for ((k, n, call), _) in calls.iter().zip(&needed).filter(|(_, needed)| **needed) {
-            let refuse = |cause| self.refuse(&model.layers[*k], cause, "call it on its inputs alone");
+            let entry = &model.layers[*k];
+            self.known(entry)?;
+            let refuse = |cause| self.refuse(entry, cause, "call it on the outputs of layers alone");
             waiting.push((*k, *n, call.as_ref().map_err(refuse)?));
         }
         while !waiting.is_empty() {
@@ -253,7 +259,10 @@ impl<'a> Builder<'a> {
             if later.len() == before {
                 let (k, _, call) = later[0];
                 let missing = call.inputs.iter().find(|t| !done.contains_key(t));
-                let cause = format!("its input {} is no layer's output before it", missing.map_or("", |t| t.layer));
+                let cause = match missing {
+                    Some(t) if t.output > 0 => format!("it takes output {} of {}, a state", t.output, t.layer),
+                    _ => format!("its input {} is no layer's output before it", missing.map_or("", |t| t.layer)),
+                };
                 let remedy = "feed layers with outputs, not with states or constants";
                 return Err(self.refuse(&model.layers[k], cause, remedy));
             }

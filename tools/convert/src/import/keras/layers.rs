@@ -12,10 +12,7 @@ use serde_json::Value;
 impl Builder<'_> {
     /// One call of a layer: what it yields, output by output.
     pub(super) fn layer(&mut self, entry: &Entry, place: &Place, inputs: &[Flow], depth: usize) -> Result<Vec<Flow>> {
-        if let Some(own) = entry.custom() {
-            let cause = format!("its class {own} is not Keras's own, and its code is not in the file");
-            return Err(self.refuse(entry, cause, "train with the layer of keras.layers"));
-        }
+        self.known(entry)?;
         match entry.class {
             "Concatenate" | "Add" | "Average" | "Subtract" => return Ok(vec![self.merge(entry, inputs)?]),
             "Sequential" | "Functional" | "Model" => {
@@ -45,12 +42,26 @@ impl Builder<'_> {
             "Conv1D" | "Convolution1D" => self.convolution(entry, place, input)?,
             "Flatten" => self.flatten(entry, input)?,
             "Reshape" => self.reshape(entry, input)?,
-            class => {
-                let cause = format!("layers of class {class} are not supported");
-                return Err(self.refuse(entry, cause, instead(class)));
-            }
+            class => return Err(self.refuse(entry, format!("its class {class} takes no input"), instead(class))),
         };
         Ok(vec![flow])
+    }
+
+    /// Whether the class is supported, and Keras's own.
+    pub(super) fn known(&self, entry: &Entry) -> Result<()> {
+        if let Some(own) = entry.custom() {
+            let cause = format!("its class {own} is not Keras's own, and its code is not in the file");
+            return Err(self.refuse(entry, cause, "train with the layer of keras.layers"));
+        }
+        if entry.is_operation() {
+            let cause = format!("it is the operation {} on tensors", entry.class);
+            return Err(self.refuse(entry, cause, "use a layer of keras.layers"));
+        }
+        if CLASSES.contains(&entry.class) {
+            return Ok(());
+        }
+        let cause = format!("layers of class {} are not supported", entry.class);
+        Err(self.refuse(entry, cause, instead(entry.class)))
     }
 
     /// A layer that treats each step alone; none if it is of another kind. `rank` counts the dimensions that it sees.
@@ -83,7 +94,7 @@ impl Builder<'_> {
                 self.last_axis(entry, rank)?;
                 self.layer_norm(entry, place, input)?
             }
-            "BatchNormalization" => {
+            "BatchNormalization" | "BatchNormalizationV1" | "BatchNormalizationV2" => {
                 self.last_axis(entry, rank)?;
                 self.batch_norm(entry, place, input)?
             }
@@ -264,6 +275,49 @@ impl Builder<'_> {
         })
     }
 }
+
+/// What is imported.
+const CLASSES: [&str; 39] = [
+    "Activation",
+    "ActivityRegularization",
+    "Add",
+    "AlphaDropout",
+    "Average",
+    "BatchNormalization",
+    "Bidirectional",
+    "Concatenate",
+    "Conv1D",
+    "Convolution1D",
+    "CuDNNGRU",
+    "CuDNNLSTM",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Functional",
+    "GRU",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Identity",
+    "InputLayer",
+    "LSTM",
+    "LayerNormalization",
+    "Masking",
+    "Model",
+    "Normalization",
+    "RNN",
+    "ReLU",
+    "Rescaling",
+    "Reshape",
+    "Sequential",
+    "SimpleRNN",
+    "Softmax",
+    "SpatialDropout1D",
+    "Subtract",
+    "TimeDistributed",
+    "BatchNormalizationV1",
+    "BatchNormalizationV2",
+];
 
 /// The numbers in lists of lists.
 fn flat(value: &Value, out: &mut Vec<f64>) {

@@ -12,7 +12,7 @@ impl Builder<'_> {
             return Err(self.refuse(entry, "it has no inputs", "give it two layers or more"));
         };
         if entry.class == "Concatenate" {
-            let axis = entry.config["axis"].as_i64().unwrap_or(-1);
+            let axis = entry.config["axis"].as_i64().unwrap_or(0);
             if axis != -1 && usize::try_from(axis) != Ok(first.rank() - 1) {
                 return Err(self.refuse(entry, format!("its axis is {axis}"), "join features: give axis=-1"));
             }
