@@ -251,6 +251,41 @@ def own_mask(k, l):
     return k.Model([x, m], l.GRU(3, name="gru")(x, mask=m))
 
 
+def pooled(k, l):
+    """Means over steps, a layer's last state, and branches that meet at the end of a window only."""
+    x = k.Input((STEPS, FEATURES), name="x")
+    y, h, _ = l.LSTM(3, return_sequences=True, return_state=True, name="lstm")(x)
+    a = l.AveragePooling1D(3, strides=2, name="mean")(y)
+    b = l.Conv1D(3, 2, strides=2, padding="causal", name="half")(l.AveragePooling1D(2, 1, name="two")(y))
+    z = l.GRU(3, name="gru")(a)
+    c = l.GlobalAveragePooling1D(name="all")(l.Conv1D(2, 3, name="conv")(x))
+    return k.Model(x, [l.Dense(2, name="out")(l.Concatenate(name="join")([z, h, c])), b])
+
+
+def operator(k, l):
+    """Operators on tensors, in Keras 3 only."""
+    x = k.Input((None, FEATURES), name="x")
+    y = l.GRU(3, return_sequences=True, name="one")(x)
+    y = y + x
+    y = y - l.LSTM(3, return_sequences=True, name="two")(y)
+    return k.Model(x, y)
+
+
+def cudnn(k, l, recurrent=None):
+    """Layers of old .h5 files. They run on one kind of processor only: the outputs are of the layers that follow them."""
+    if recurrent is None:
+        from tf_keras.src.layers.rnn.cudnn_gru import CuDNNGRU
+        from tf_keras.src.layers.rnn.cudnn_lstm import CuDNNLSTM
+
+        recurrent = (CuDNNLSTM, CuDNNGRU)
+    return chain(
+        k,
+        recurrent[0](3, return_sequences=True, name="lstm"),
+        recurrent[1](4, return_sequences=True, name="gru"),
+        l.Dense(2, name="out"),
+    )
+
+
 def samples(name):
     rng = np.random.default_rng(7)
     if name == "words":
@@ -308,7 +343,7 @@ def pack(path):
             new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
 
 
-ALL = [cells, branches, norms, stream, flat, whole, words, masked, wrapped, pair, nested, stateful, column, unknown]
+ALL = [cells, branches, norms, stream, flat, whole, words, masked, wrapped, pair, nested, stateful, column, unknown, pooled]
 # Those that are saved as whole .h5 models too: where layers in layers could mix up the names of weights.
 NAMED = {3: ["norms", "nested"], 2: ["branches", "nested"]}
 # Those that are refused.
@@ -318,7 +353,7 @@ REFUSED = [subclass, registered, states, constant, own_mask]
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for version, k in ((3, keras), (2, tf_keras)):
-        for build in ALL:
+        for build in ALL + [operator] * (version == 3):
             name = build.__name__
             k.backend.clear_session()
             k.utils.set_random_seed(3)
@@ -342,6 +377,11 @@ def main():
             path = OUT / f"refused_{build.__name__}{version}.keras"
             build(k, k.layers).save(path)
             pack(path)
+    model = randomize(cudnn(tf_keras, tf_keras.layers))
+    model.save(OUT / "cudnn2.h5")
+    same = cudnn(tf_keras, tf_keras.layers, (tf_keras.layers.LSTM, tf_keras.layers.GRU))
+    same.load_weights(OUT / "cudnn2.h5")
+    np.savez_compressed(OUT / "cudnn2.npz", x=series(), y0=same.predict(series(), verbose=0))
 
 
 if __name__ == "__main__":

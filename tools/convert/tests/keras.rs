@@ -14,9 +14,9 @@ fn folder() -> PathBuf {
 }
 
 /// The networks, each of which both versions of Keras have built.
-const NETWORKS: [&str; 14] = [
-    "branches", "cells", "column", "flat", "masked", "nested", "norms", "pair", "stateful", "stream", "unknown",
-    "whole", "words", "wrapped",
+const NETWORKS: [&str; 15] = [
+    "branches", "cells", "column", "flat", "masked", "nested", "norms", "pair", "pooled", "stateful", "stream",
+    "unknown", "whole", "words", "wrapped",
 ];
 
 /// Every model file with the name of its outputs, its configuration if that is a file of its own, and its window.
@@ -28,7 +28,8 @@ fn fixtures() -> Vec<(String, String, Option<PathBuf>, Option<usize>)> {
             out.push((format!("{name}{version}.keras"), format!("{name}{version}"), None, window));
         }
     }
-    for name in ["norms3", "nested3", "branches2", "nested2"] {
+    out.push(("operator3.keras".to_owned(), "operator3".to_owned(), None, None));
+    for name in ["norms3", "nested3", "branches2", "nested2", "cudnn2"] {
         out.push((format!("{name}.h5"), name.to_owned(), None, None));
     }
     for (file, name) in [("whole3.weights.h5", "whole3"), ("whole2.weights.h5", "whole2"), ("wrapped2.h5", "wrapped2")]

@@ -97,6 +97,10 @@ impl<'a> Builder<'a> {
             return Err(Error::new(self.path, cause, remedy).in_layer(name));
         }
         let steps = self.window.or_else(|| model_steps(model));
+        if self.windowed && steps.is_none() && !self.nodes.iter().any(|n| n.backward) {
+            let cause = "its branches have different strides, and it does not say how many steps a window has";
+            return Err(Error::new(self.path, cause, "give --window with the number of steps"));
+        }
         let nodes = reachable(self.nodes, &mut heads);
         Ok(Network {
             name: model.name.to_owned(),
@@ -260,7 +264,7 @@ impl<'a> Builder<'a> {
                 let (k, _, call) = later[0];
                 let missing = call.inputs.iter().find(|t| !done.contains_key(t));
                 let cause = match missing {
-                    Some(t) if t.output > 0 => format!("it takes output {} of {}, a state", t.output, t.layer),
+                    Some(t) if t.output > 0 => format!("it takes output {} of {}, a cell state", t.output, t.layer),
                     _ => format!("its input {} is no layer's output before it", missing.map_or("", |t| t.layer)),
                 };
                 let remedy = "feed layers with outputs, not with states or constants";

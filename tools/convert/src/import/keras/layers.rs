@@ -34,13 +34,15 @@ impl Builder<'_> {
         }
         let flow = match entry.class {
             "LSTM" | "GRU" | "SimpleRNN" | "RNN" | "CuDNNLSTM" | "CuDNNGRU" => {
-                self.recurrent(entry, entry.name, place, input, entry.flag("go_backwards"))?
+                let flow = self.recurrent(entry, entry.name, place, input, entry.flag("go_backwards"))?;
+                return Ok(self.with_state(entry, flow));
             }
             "TimeDistributed" => self.time_distributed(entry, place, input)?,
             "Embedding" => self.embedding(entry, place, input)?,
             "Masking" => self.masking(entry, input)?,
             "Conv1D" | "Convolution1D" => self.convolution(entry, place, input)?,
             "Flatten" => self.flatten(entry, input)?,
+            "AveragePooling1D" | "GlobalAveragePooling1D" => self.average(entry, input)?,
             "Reshape" => self.reshape(entry, input)?,
             class => return Err(self.refuse(entry, format!("its class {class} takes no input"), instead(class))),
         };
@@ -277,12 +279,13 @@ impl Builder<'_> {
 }
 
 /// What is imported.
-const CLASSES: [&str; 39] = [
+const CLASSES: [&str; 41] = [
     "Activation",
     "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "Average",
+    "AveragePooling1D",
     "BatchNormalization",
     "Bidirectional",
     "Concatenate",
@@ -298,6 +301,7 @@ const CLASSES: [&str; 39] = [
     "GRU",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
     "Identity",
     "InputLayer",
     "LSTM",
@@ -336,8 +340,8 @@ fn instead(class: &str) -> &'static str {
         "RepeatVector" => "let each layer before it return sequences",
         "ConvLSTM1D" | "ConvLSTM2D" => "use Conv1D and LSTM",
         "LeakyReLU" | "PReLU" | "ELU" => "use ReLU",
-        "GlobalAveragePooling1D" | "GlobalMaxPooling1D" => "let the last recurrent layer return its last state only",
-        "AveragePooling1D" | "MaxPooling1D" => "use Conv1D with strides",
+        "GlobalMaxPooling1D" => "let the last recurrent layer return its last state only",
+        "MaxPooling1D" => "use AveragePooling1D, or Conv1D with strides",
         _ => "use LSTM, GRU, SimpleRNN, Dense, Conv1D, Embedding, normalizations and what wraps and joins them",
     }
 }

@@ -54,6 +54,22 @@ impl Builder<'_> {
         Ok(flow)
     }
 
+    /// With `return_state` the last hidden state is a second output. A cell state, the third, is not to be had.
+    pub(super) fn with_state(&mut self, entry: &Entry, flow: Flow) -> Vec<Flow> {
+        if !entry.flag("return_state") || entry.class == "RNN" {
+            return vec![flow];
+        }
+        if flow.steps == Steps::One {
+            return vec![flow.clone(), flow];
+        }
+        let [Source::Node(k)] = flow.from[..] else { return vec![flow] };
+        let node = Node { last: true, ..self.nodes[k].clone() };
+        self.nodes.push(node);
+        let node = Source::Node(self.nodes.len() - 1);
+        let state = Flow { steps: Steps::One, reversed: false, masked: false, ..flow.to(node, flow.width) };
+        vec![flow, state]
+    }
+
     /// The cells of a layer with their weights.
     fn cells<'v>(&self, entry: &Entry<'v>, place: &Place) -> Result<Vec<(Entry<'v>, Place)>> {
         // Of a cell's errors the layer is the place.

@@ -3,9 +3,10 @@
 use super::config::Entry;
 use super::flow::{Flow, Steps};
 use super::graph::Builder;
+use super::merge::sums;
 use super::weights::Place;
 use crate::error::Result;
-use cellstate_reference::{Dense, Layer, Matrix};
+use cellstate_reference::{Dense, Layer, Matrix, Node, Source};
 
 impl Builder<'_> {
     /// A table whose rows are picked by the network's only input.
@@ -30,8 +31,9 @@ impl Builder<'_> {
         if !input.is_input() {
             return Err(self.refuse(entry, "it masks what a layer yields", "put it first, on the model's one input"));
         }
-        let value = entry.config["mask_value"].as_f64().unwrap_or(0.0);
-        self.masked(entry, value)?;
+        // Keras compares 32-bit floats.
+        let value = entry.config["mask_value"].as_f64().unwrap_or(0.0) as f32;
+        self.masked(entry, value.into())?;
         Ok(Flow { masked: true, ..input.clone() })
     }
 
@@ -106,6 +108,44 @@ impl Builder<'_> {
         })
     }
 
+    /// The mean of each feature over some steps, or over all of a window.
+    pub(super) fn average(&mut self, entry: &Entry, input: &Flow) -> Result<Flow> {
+        let Steps::Every(steps) = input.steps else {
+            let remedy = "give the layer before it return_sequences=True";
+            return Err(self.refuse(entry, "it is fed with a single step", remedy));
+        };
+        if entry.config["data_format"].as_str().unwrap_or("channels_last") != "channels_last" {
+            return Err(self.refuse(entry, "its data_format is channels_first", "train it with channels_last"));
+        }
+        if entry.class == "GlobalAveragePooling1D" {
+            if entry.flag("keepdims") {
+                return Err(self.refuse(entry, "it has keepdims", "train it without"));
+            }
+            let flat = self.flatten(entry, input)?;
+            let taps = steps.unwrap_or(1);
+            return Ok(sums(&flat, &vec![1.0 / taps as f64; taps]));
+        }
+        self.in_place(entry, input)?;
+        if entry.config["padding"].as_str().unwrap_or("valid") != "valid" {
+            return Err(self.refuse(entry, "its padding looks ahead in time", "train it with padding=\"valid\""));
+        }
+        let taps = self.one_size(entry, "pool_size")?;
+        let stride = if entry.config["strides"].is_null() { taps } else { self.one_size(entry, "strides")? };
+        let input = self.settle(entry, input)?;
+        let window = Layer::Window { taps, dilation: 1, stride, causal: false };
+        let node = self.push(&format!("{}_window", entry.name), window, input.from.clone());
+        let (first, distance) = input.grid;
+        let joined = Flow {
+            steps: Steps::Every(steps.map(|s| s.saturating_sub(taps - 1).div_ceil(stride))),
+            grid: (first.saturating_add((taps - 1).saturating_mul(distance)), distance.saturating_mul(stride)),
+            ..input.to(node, taps.saturating_mul(input.width))
+        };
+        if joined.width > u16::MAX as usize {
+            return Err(self.refuse(entry, "it joins too many values", "give a smaller pool_size"));
+        }
+        Ok(sums(&joined, &vec![1.0 / taps as f64; taps]))
+    }
+
     /// All steps of a window, joined.
     pub(super) fn flatten(&mut self, entry: &Entry, input: &Flow) -> Result<Flow> {
         let Steps::Every(steps) = input.steps else { return Ok(input.clone()) };
@@ -120,9 +160,13 @@ impl Builder<'_> {
         // In a stream each step would be the end of a window of its own.
         self.windowed |= input.anchored;
         let input = self.settle(entry, input)?;
-        let width = taps.checked_mul(input.width).filter(|&w| w > 0).unwrap_or(usize::MAX);
+        let width = taps.saturating_mul(input.width);
+        if width > u16::MAX as usize {
+            return Err(self.refuse(entry, "it joins too many values", "give a shorter window"));
+        }
         let window = Layer::Window { taps, dilation: 1, stride: 1, causal: false };
-        let node = self.push(entry.name, window, input.from.clone());
+        self.nodes.push(Node { last: true, ..Node::new(entry.name, window, input.from.clone()) });
+        let node = Source::Node(self.nodes.len() - 1);
         Ok(Flow { steps: Steps::One, ..input.to(node, width) })
     }
 
