@@ -82,7 +82,8 @@ impl<'v> Model<'v> {
             &self.value["build_config"]["input_shape"],
             first.map_or(&Value::Null, |f| &f.value["build_config"]["input_shape"]),
         ];
-        first.and_then(Entry::input_shape).or_else(|| built.into_iter().find_map(shape))
+        let inner = first.map(|f| Entry::read(&f.config["layers"][0]).input_shape());
+        first.and_then(Entry::input_shape).or(inner.flatten()).or_else(|| built.into_iter().find_map(shape))
     }
 
     /// Keras 3 calls an input's shape `batch_shape`.
@@ -180,6 +181,9 @@ fn arguments<'v>(value: &'v Value, out: &mut Vec<Tensor<'v>>) -> std::result::Re
 fn options<'v>(value: &'v Value, call: &mut Call<'v>) -> std::result::Result<(), Fault> {
     for (key, value) in value.as_object().into_iter().flatten() {
         let mut given = Vec::new();
+        if key == "training" && value.as_bool() == Some(true) {
+            return Err("it is called with training=True, which makes it random".to_owned());
+        }
         if key == "training" || (key != "mask" && value.is_boolean()) {
             continue;
         }

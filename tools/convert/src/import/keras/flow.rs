@@ -68,6 +68,11 @@ impl Flow {
         self.mix.as_ref().map_or_else(|| vec![(k, 1.0)], |m| m.0[k].clone())
     }
 
+    /// What it takes to keep it.
+    pub(super) fn size(&self) -> usize {
+        self.from.len() + self.mix.iter().flat_map(|m| &m.0).map(|row| 2 + row.len()).sum::<usize>()
+    }
+
     /// Whether it is the network's input as it comes.
     pub(super) fn is_input(&self) -> bool {
         self.from == [Source::Input] && self.mix.is_none()

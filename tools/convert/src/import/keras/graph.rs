@@ -5,15 +5,15 @@ use super::flow::{Flow, Steps};
 use super::weights::{Place, Weights};
 use crate::error::{Error, Result};
 use cellstate_reference::{Activation, Dense, Head, InputMap, Layer, Matrix, Network, Node, Source};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 /// The most calls of layers, in all models within the model together.
 const MOST_CALLS: usize = 1000;
 /// How deep models may be within models.
 const MOST_DEPTH: usize = 8;
-/// The most values of matrices that are not in the file: identities, and weights of sums.
-const MOST_MADE: usize = 1 << 24;
+/// The most values that are not in the file: of identities, of weights of sums, and of ways from layer to layer.
+const MOST_MADE: usize = 1 << 22;
 /// The widest vector.
 const WIDEST: usize = u16::MAX as usize;
 
@@ -228,51 +228,65 @@ impl<'a> Builder<'a> {
         let calls = calls(model, outputs);
         let index: HashMap<_, _> =
             calls.iter().enumerate().map(|(at, (k, n, _))| ((model.layers[*k].name, *n), at)).collect();
-        let mut needed = vec![false; calls.len()];
-        let mut open: Vec<Tensor> = outputs.to_vec();
-        while let Some(tensor) = open.pop() {
-            if let Some(&at) = index.get(&(tensor.layer, tensor.call))
-                && !std::mem::replace(&mut needed[at], true)
-                && let Ok(call) = &calls[at].2
-            {
-                open.extend(&call.inputs);
+        let source = |t: &Tensor| index.get(&(t.layer, t.call)).copied();
+        // Of each call that is needed, how many of its inputs wait for another; of each call, who waits for it.
+        let mut waiting: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut takers: Vec<Vec<usize>> = vec![Vec::new(); calls.len()];
+        let mut open: Vec<usize> = outputs.iter().filter_map(source).collect();
+        while let Some(at) = open.pop() {
+            if waiting.contains_key(&at) {
+                continue;
             }
-        }
-        let mut waiting = Vec::new();
-        for ((k, n, call), _) in calls.iter().zip(&needed).filter(|(_, needed)| **needed) {
+            let (k, _, call) = &calls[at];
             let entry = &model.layers[*k];
             self.known(entry)?;
             let refuse = |cause| self.refuse(entry, cause, "call it on the outputs of layers alone");
-            waiting.push((*k, *n, call.as_ref().map_err(refuse)?));
+            let sources: Vec<usize> = call.as_ref().map_err(refuse)?.inputs.iter().filter_map(source).collect();
+            waiting.insert(at, sources.len());
+            sources.iter().for_each(|&from| takers[from].push(at));
+            open.extend(sources);
         }
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut later = Vec::new();
-            for (k, n, call) in waiting {
-                let entry = &model.layers[k];
-                let inputs: Option<Vec<Flow>> = call.inputs.iter().map(|t| done.get(t).cloned()).collect();
-                let Some(inputs) = inputs else {
-                    later.push((k, n, call));
-                    continue;
-                };
-                self.masked_as(entry, call, &inputs)?;
-                for (output, flow) in self.call(entry, &places[k], &inputs, depth)?.into_iter().enumerate() {
-                    done.insert(Tensor { layer: entry.name, call: n, output }, flow);
+        let mut ready: BTreeSet<usize> = waiting.iter().filter(|(_, n)| **n == 0).map(|(at, _)| *at).collect();
+        while let Some(at) = ready.pop_first() {
+            waiting.remove(&at);
+            let (k, n, Ok(call)) = &calls[at] else { continue };
+            let entry = &model.layers[*k];
+            let missing = call.inputs.iter().find(|t| !done.contains_key(t));
+            if let Some(missing) = missing {
+                return Err(self.no_input(entry, missing));
+            }
+            let given: Vec<&Flow> = call.inputs.iter().filter_map(|t| done.get(t)).collect();
+            self.make_room(entry, given.iter().map(|f| f.joined).sum(), 1)?;
+            let inputs: Vec<Flow> = given.into_iter().cloned().collect();
+            self.masked_as(entry, call, &inputs)?;
+            for (output, flow) in self.call(entry, &places[*k], &inputs, depth)?.into_iter().enumerate() {
+                done.insert(Tensor { layer: entry.name, call: *n, output }, flow);
+            }
+            for taker in &takers[at] {
+                if let Some(left) = waiting.get_mut(taker) {
+                    *left -= 1;
+                    if *left == 0 {
+                        ready.insert(*taker);
+                    }
                 }
             }
-            if later.len() == before {
-                let (k, _, call) = later[0];
-                let missing = call.inputs.iter().find(|t| !done.contains_key(t));
-                let cause = match missing {
-                    Some(t) if t.output > 0 => format!("it takes output {} of {}, a cell state", t.output, t.layer),
-                    _ => format!("its input {} is no layer's output before it", missing.map_or("", |t| t.layer)),
-                };
-                let remedy = "feed layers with outputs, not with states or constants";
-                return Err(self.refuse(&model.layers[k], cause, remedy));
-            }
-            waiting = later;
         }
-        Ok(())
+        // What still waits does so in a circle.
+        let (k, call) = match waiting.keys().next().map(|&at| &calls[at]) {
+            Some((k, _, Ok(call))) => (*k, call),
+            _ => return Ok(()),
+        };
+        let missing = call.inputs.iter().find(|t| !done.contains_key(t));
+        missing.map_or(Ok(()), |t| Err(self.no_input(&model.layers[k], t)))
+    }
+
+    fn no_input(&self, entry: &Entry, missing: &Tensor) -> Error {
+        let cause = if missing.output > 0 {
+            format!("it takes output {} of {}, a cell state", missing.output, missing.layer)
+        } else {
+            format!("its input {} is no layer's output before it", missing.layer)
+        };
+        self.refuse(entry, cause, "feed layers with outputs, not with states or constants")
     }
 
     /// An explicit mask is one that a Masking or Embedding layer has made.
@@ -291,10 +305,11 @@ impl<'a> Builder<'a> {
             return Err(self.refuse(entry, "it has too many layers before it", "give a smaller model"));
         }
         let flows = self.layer(entry, place, inputs, depth)?;
-        match flows.iter().find(|f| f.width == 0 || f.width > WIDEST || f.joined > WIDEST) {
-            Some(_) => Err(self.refuse(entry, "it yields too many values", "give widths from 1 to 65535")),
-            None => Ok(flows),
+        if flows.iter().any(|f| f.width == 0 || f.width > WIDEST || f.joined > WIDEST) {
+            return Err(self.refuse(entry, "it yields no values or too many", "give widths from 1 to 65535"));
         }
+        self.make_room(entry, flows.iter().map(Flow::size).sum(), 1)?;
+        Ok(flows)
     }
 }
 

@@ -154,6 +154,9 @@ impl Builder<'_> {
             let cause = "it joins all steps, and the model does not say how many they are";
             return Err(self.refuse(entry, cause, "give --window with the number of steps"));
         };
+        if taps == 0 {
+            return Err(self.refuse(entry, "no step is left for it", "give a longer window"));
+        }
         if taps == 1 {
             return Ok(Flow { steps: Steps::One, ..input.clone() });
         }

@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-/// The most weights that are read: 256 MiB of 64-bit floats. No microcontroller holds as many.
-const MOST: usize = 1 << 25;
+/// The most weights that are read: 128 MiB of 64-bit floats. No microcontroller holds as many.
+const MOST: usize = 1 << 24;
 
 pub(super) struct Weights<'a> {
     path: &'a Path,
@@ -142,7 +142,7 @@ impl<'a> Weights<'a> {
         let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
         self.read.set(self.read.get().saturating_add(count));
         if self.read.get() > MOST {
-            return Err(Error::new(self.path, "it has more than 32 million weights", "give a smaller model")
+            return Err(Error::new(self.path, "it has more than 16 million weights", "give a smaller model")
                 .in_layer(entry.name));
         }
         let data = dataset.read_f64().map_err(|e| wrong(&e))?;
