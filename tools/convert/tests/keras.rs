@@ -218,6 +218,60 @@ fn options_that_do_not_fit() {
     assert_eq!(load("cells3.keras", None, Some(20)).unwrap().window, Some(20));
 }
 
+/// Configurations as older versions wrote them, and as people do.
+#[test]
+fn other_ways_to_write_a_configuration() {
+    let load = |file: &str, config: &serde_json::Value| {
+        let folder_of_config = tempfile::tempdir().unwrap();
+        let path = folder_of_config.path().join("model.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        import::load(&folder().join(file), Options { config: Some(&path), ..Options::default() }).unwrap()
+    };
+    let read = |file: &str| -> serde_json::Value {
+        let value = serde_json::from_slice(&std::fs::read(folder().join(file)).unwrap()).unwrap();
+        if let serde_json::Value::String(text) = value { serde_json::from_str(&text).unwrap() } else { value }
+    };
+    let mut chain = read("whole2.json");
+    let expected = load("whole2.weights.h5", &chain);
+    let layers = chain["config"]["layers"].take();
+    chain["config"] = layers;
+    let listed = load("whole2.weights.h5", &chain);
+    assert_eq!((listed.nodes, listed.window), (expected.nodes.clone(), expected.window));
+    // Without an InputLayer the first layer has the shape.
+    let input = chain["config"].as_array_mut().unwrap().remove(0);
+    chain["config"][0]["config"]["batch_input_shape"] = input["config"]["batch_input_shape"].clone();
+    assert_eq!(load("whole2.weights.h5", &chain).nodes, expected.nodes);
+    let mut graph = read("wrapped2.json");
+    let expected = load("wrapped2.h5", &graph);
+    graph["class_name"] = "Model".into();
+    assert_eq!(load("wrapped2.h5", &graph), expected);
+    // Twice encoded or once.
+    assert_eq!(load("wrapped2.h5", &serde_json::Value::String(graph.to_string())), expected);
+}
+
+/// Long lists of weights are split over several attributes.
+#[test]
+fn lists_of_weights_in_parts() {
+    let mut h5 = hdf5_pure::FileBuilder::new();
+    h5.set_attr("layer_names0", hdf5_pure::AttrValue::StringArray(vec!["d".into()]));
+    let mut group = h5.create_group("d");
+    for (k, name) in ["a/kernel:0", "a/bias:0"].into_iter().enumerate() {
+        group.set_attr(&format!("weight_names{k}"), hdf5_pure::AttrValue::StringArray(vec![name.into()]));
+    }
+    let mut inner = group.create_group("a");
+    inner.create_dataset("kernel:0").with_f32_data(&[1.0, 2.0, 3.0]).with_shape(&[3, 1]);
+    inner.create_dataset("bias:0").with_f32_data(&[0.5]).with_shape(&[1]);
+    group.add_group(inner.finish());
+    h5.add_group(group.finish());
+    let folder = tempfile::tempdir().unwrap();
+    let (path, config) = (folder.path().join("m.h5"), folder.path().join("m.json"));
+    std::fs::write(&path, h5.finish().unwrap()).unwrap();
+    let dense = r#"{"class_name":"Dense","config":{"name":"d","units":1,"batch_input_shape":[null,3]}}"#;
+    std::fs::write(&config, format!(r#"{{"class_name":"Sequential","config":[{dense}]}}"#)).unwrap();
+    let network = import::load(&path, Options { config: Some(&config), ..Options::default() }).unwrap();
+    assert_eq!(Evaluator::new(&network).step(&[1.0, 10.0, 100.0]).0, [321.5]);
+}
+
 /// A generator of test cases.
 struct Random(u64);
 
@@ -276,35 +330,91 @@ fn damaged_files_are_errors() {
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
-/// Configurations that ask for much.
+/// The column network with another configuration.
+fn configured(class: &str, config: &str) -> Result<Network, String> {
+    let config = format!(r#"{{"class_name":"{class}","config":{{"name":"m",{config}}}}}"#);
+    let mut files = unpacked("column3.keras");
+    files.iter_mut().filter(|(n, _)| n == "config.json").for_each(|(_, b)| *b = config.clone().into_bytes());
+    imported("m.keras", &packed(&files), Options::default())
+}
+
+fn input(shape: &str) -> String {
+    format!(r#"{{"class_name":"InputLayer","config":{{"name":"in","batch_shape":{shape}}}}}"#)
+}
+
+const ACT: &str = r#"{"class_name":"Activation","config":{"name":"act","activation":"relu"}}"#;
+
+/// Configurations that ask for much, or for nothing.
 #[test]
-fn hostile_configurations() {
-    let model = |layers: &str| {
-        let config = format!(r#"{{"class_name":"Sequential","config":{{"name":"m","layers":[{layers}]}}}}"#);
-        let mut files = unpacked("column3.keras");
-        files.iter_mut().filter(|(n, _)| n == "config.json").for_each(|(_, b)| *b = config.clone().into_bytes());
-        imported("m.keras", &packed(&files), Options::default())
-    };
-    let input =
-        |shape: &str| format!(r#"{{"class_name":"InputLayer","config":{{"name":"in","batch_shape":{shape}}}}}"#);
+fn hostile_chains() {
+    let model = |layers: &str| configured("Sequential", &format!(r#""layers":[{layers}]"#));
     let wide = input("[null,null,65535]");
-    let act = r#"{"class_name":"Activation","config":{"name":"act","activation":"relu"}}"#;
-    refused(model(&format!("{wide},{act}")), &["\"act\"", "too wide"]);
-    refused(model(&input("[null,null,4294967296]")), &["features"]);
-    refused(model(&input("[null,null]")), &["features"]);
+    refused(model(&format!("{wide},{ACT}")), &["\"act\"", "too wide"]);
+    for shape in ["[null,null,4294967296]", "[null,null,0]", "[null,null]", "[null,null,null]"] {
+        refused(model(&format!("{},{ACT}", input(shape))), &["no number of features"]);
+    }
     refused(model(&input("[null,5,5,5]")), &["4 dimensions"]);
-    refused(
-        model(&format!("{},{}", input("[null,9999999999999,4]"), r#"{"class_name":"Flatten","config":{"name":"f"}}"#)),
-        &["\"f\"", "too many values", "shorter window"],
-    );
+    let flat = |class: &str| format!(r#"{{"class_name":"{class}","config":{{"name":"f"}}}}"#);
+    for class in ["Flatten", "GlobalAveragePooling1D"] {
+        refused(model(&format!("{},{}", input("[null,9999999999999,4]"), flat(class))), &["\"f\"", "shorter window"]);
+        refused(model(&format!("{},{}", input("[null,0,4]"), flat(class))), &["\"f\"", "no step"]);
+        refused(model(&format!("{},{}", input("[null,null,4]"), flat(class))), &["\"f\"", "--window"]);
+    }
     let many = vec![r#"{"class_name":"Dropout","config":{"name":"d"}}"#; 2000].join(",");
     refused(model(&format!("{},{many}", input("[null,null,3]"))), &["too many layers"]);
-    let mut deep = act.to_owned();
+    let mut deep = ACT.to_owned();
     for _ in 0..20 {
         deep = format!(r#"{{"class_name":"Sequential","config":{{"name":"s","layers":[{deep}]}}}}"#);
     }
     refused(model(&format!("{},{deep}", input("[null,null,3]"))), &["models within models"]);
     refused(model(&"[".repeat(100_000)), &["config.json"]);
-    let zero = input("[null,null,0]");
-    refused(model(&format!("{zero},{act}")), &["features"]);
+    refused(model(""), &["0 layers"]);
+}
+
+#[test]
+fn hostile_graphs() {
+    let node = |class: &str, name: &str, from: &[&str]| {
+        let from: Vec<String> = from.iter().map(|f| format!(r#"["{f}",0,0,{{}}]"#)).collect();
+        let config = r#"{"axis":-1,"activation":"tanh"}"#;
+        let from = from.join(",");
+        format!(r#"{{"class_name":"{class}","name":"{name}","config":{config},"inbound_nodes":[[{from}]]}}"#)
+    };
+    let model = |shape: &str, layers: &[String], output: &str| {
+        let layers = [&[input(shape)], layers].concat().join(",");
+        let ends = format!(r#""input_layers":[["in",0,0]],"output_layers":[["{output}",0,0]]"#);
+        configured("Functional", &format!(r#""layers":[{layers}],{ends}"#))
+    };
+    let narrow = "[null,null,3]";
+    let circle = [node("Add", "a", &["in", "b"]), node("Activation", "b", &["a"])];
+    refused(model(narrow, &circle, "b"), &["\"a\"", "its input b", "before it"]);
+    refused(model(narrow, &[node("Activation", "a", &["a"])], "a"), &["\"a\"", "its input a"]);
+    refused(model(narrow, &[node("Add", "a", &[])], "a"), &["\"a\"", "no inputs"]);
+    refused(model(narrow, &[node("Activation", "a", &[])], "a"), &["\"a\"", "no input"]);
+    refused(model(narrow, &[node("Activation", "a", &["in"])], "b"), &["output"]);
+    // Each twice as wide as the one before, each a sum of itself, many inputs, many layers.
+    let doubled = |class: &str| {
+        let name = |k: usize| if k == 0 { "in".to_owned() } else { format!("n{k}") };
+        (1..40).map(|k| node(class, &name(k), &[&name(k - 1), &name(k - 1)])).collect::<Vec<_>>()
+    };
+    refused(model(narrow, &doubled("Concatenate"), "n39"), &["too many values"]);
+    refused(model(narrow, &doubled("Add"), "n39"), &["too many values"]);
+    refused(model("[null,null,65535]", &[node("Add", "a", &["in", "in"])], "a"), &["too many values"]);
+    refused(model("[null,null,1]", &[node("Concatenate", "a", &vec!["in"; 70_000])], "a"), &["too many values"]);
+    let sums: Vec<String> = (0..900).map(|k| node("Add", &format!("s{k}"), &["in", "in"])).collect();
+    let names: Vec<String> = (0..900).map(|k| format!("s{k}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let all = [sums, vec![node("Average", "a", &names)]].concat();
+    refused(model("[null,null,30000]", &all, "a"), &["too wide"]);
+    let chain: Vec<String> =
+        (1..50_000).rev().map(|k| node("Activation", &format!("n{k}"), &[&format!("n{}", k - 1)])).collect();
+    refused(model(narrow, &[chain, vec![node("Activation", "n0", &["in"])]].concat(), "n49999"), &["too many layers"]);
+    // And what is not hostile: a sum of the input with itself.
+    let network = model(narrow, &[node("Add", "a", &["in", "in"])], "a").unwrap();
+    assert_eq!(Evaluator::new(&network).step(&[1.0, 2.0, 3.0]).0, [2.0, 4.0, 6.0]);
+}
+
+#[test]
+fn a_layer_that_is_called_for_training_is_refused() {
+    let said = changed("masked3.keras", "\"training\": false", "\"training\": true");
+    refused(said, &["training=True", "random"]);
 }

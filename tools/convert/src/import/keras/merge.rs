@@ -1,8 +1,8 @@
 //! Layers with several inputs: joins and sums.
 
+use super::builder::Builder;
 use super::config::Entry;
 use super::flow::{Flow, Mix, Steps};
-use super::graph::Builder;
 use crate::error::Result;
 
 impl Builder<'_> {

@@ -1,12 +1,14 @@
 //! Keras models: 3 and 2 `.keras`, legacy `.h5`, and weights alone in `.weights.h5` or `.h5` with a configuration in JSON.
 //!
 //! Data flows one way: [`config`] reads the configuration, [`graph`] walks its layers in the order of their inputs, and each
-//! layer makes [`flow`]s of flows, with nodes behind them and its [`weights`] in them. Keras keeps kernels as (inputs,
+//! layer makes [`flow`]s of flows, with nodes in the [`builder`] behind them and its [`weights`] in them. Keras keeps kernels as (inputs,
 //! outputs), gate by gate: i, f, c, o of an LSTM and z, r, h of a GRU.
 
+mod builder;
 mod config;
 mod flow;
 mod graph;
+mod inputs;
 mod layers;
 mod merge;
 mod recurrent;
@@ -15,9 +17,9 @@ mod weights;
 
 use super::Options;
 use crate::error::{Archive, Error, Result};
+use builder::Builder;
 use cellstate_reference::Network;
 use config::Model;
-use graph::Builder;
 use serde_json::Value;
 use std::path::Path;
 use weights::Weights;

@@ -1,8 +1,8 @@
 //! Recurrent layers, their cells and their directions.
 
+use super::builder::Builder;
 use super::config::Entry;
 use super::flow::{Flow, Steps};
-use super::graph::Builder;
 use super::merge::sums;
 use super::weights::Place;
 use crate::error::Result;

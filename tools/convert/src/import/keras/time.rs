@@ -1,8 +1,8 @@
 //! Layers that look at several steps, or at what a step is.
 
+use super::builder::Builder;
 use super::config::Entry;
 use super::flow::{Flow, Steps};
-use super::graph::Builder;
 use super::merge::sums;
 use super::weights::Place;
 use crate::error::Result;
