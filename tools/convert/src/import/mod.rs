@@ -29,7 +29,7 @@ pub struct Options<'a> {
 pub fn load(model: &Path, options: Options) -> Result<Network> {
     let map = options.map.map(Map::load).transpose()?;
     let extension = model.extension().and_then(|e| e.to_str());
-    if options.config.is_some() && !matches!(extension, Some("h5" | "hdf5")) {
+    if options.config.is_some() && !matches!(extension, Some("keras" | "h5" | "hdf5")) {
         return Err(Error::new(model, "it takes no configuration", "leave out --config, which is for Keras .h5 files"));
     }
     let mut network = match extension {
@@ -37,7 +37,7 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
             if let Some(map) = &map {
                 map.without_layers()?;
             }
-            if extension == Some("keras") { keras::load(model, options)? } else { keras::load_h5(model, options)? }
+            keras::load(model, options)?
         }
         Some("safetensors") => pytorch::load(model, map.as_ref())?,
         _ => {

@@ -24,8 +24,17 @@ use serde_json::Value;
 use std::path::Path;
 use weights::Weights;
 
-/// A `.keras` file: a zip of `config.json`, `metadata.json` and `model.weights.h5`.
+/// A model file, by what it is and not by how it is called: older versions wrote HDF5 into `.keras` too.
 pub(super) fn load(path: &Path, options: Options) -> Result<Network> {
+    let bytes = crate::error::read(path)?;
+    if bytes.starts_with(b"PK") { zipped(path, options) } else { hdf5(path, bytes, options) }
+}
+
+/// A zip of `config.json`, `metadata.json` and `model.weights.h5`.
+fn zipped(path: &Path, options: Options) -> Result<Network> {
+    if options.config.is_some() {
+        return Err(Error::new(path, "it holds a model with its configuration", "leave out --config"));
+    }
     let mut archive = Archive::open(path)?;
     let config = json(path, &archive.unpack("config.json")?).map_err(|e| e.at("config.json"))?;
     let metadata = archive.unpack("metadata.json").ok().and_then(|m| serde_json::from_slice::<Value>(&m).ok());
@@ -34,9 +43,9 @@ pub(super) fn load(path: &Path, options: Options) -> Result<Network> {
     network(path, &config, version.as_deref(), weights, options)
 }
 
-/// An `.h5` file: a whole model with its configuration in an attribute, or weights whose configuration is a file of its own.
-pub(super) fn load_h5(path: &Path, options: Options) -> Result<Network> {
-    let weights = Weights::open(path, crate::error::read(path)?)?;
+/// A whole model with its configuration in an attribute, or weights whose configuration is a file of its own.
+fn hdf5(path: &Path, bytes: Vec<u8>, options: Options) -> Result<Network> {
+    let weights = Weights::open(path, bytes)?;
     let config = match (options.config, weights.attribute("model_config")) {
         (Some(_), Some(_)) => {
             return Err(Error::new(path, "it holds a model with its configuration", "leave out --config"));

@@ -24,6 +24,9 @@ pub(super) struct Weights<'a> {
     read: Cell<usize>,
 }
 
+/// In place of `layers` in the first files by place, of Keras 2.12. Layers with weights are counted twice there.
+const FIRST: &str = "_layer_checkpoint_dependencies";
+
 enum Layout {
     /// The group with the layers' groups.
     Places(&'static str),
@@ -63,6 +66,7 @@ impl Place {
 
     /// The places of the layers of a model that is itself a layer, or of cells.
     pub(super) fn inner(&self, group: &str, layers: &[Entry]) -> Vec<Self> {
+        let group = if group == "layers" && self.at.starts_with(FIRST) { FIRST } else { group };
         let inner = places(&format!("{}/{group}", self.at), layers).into_iter().zip(layers);
         inner.map(|(p, e)| Self { by_name: self.by_name.clone(), layer: Some(e.name.to_owned()), ..p }).collect()
     }
@@ -80,8 +84,7 @@ impl<'a> Weights<'a> {
         } else if attributes.keys().any(|k| k.starts_with("layer_names")) {
             Layout::Names("")
         } else if file.group("_layer_checkpoint_dependencies").is_ok() {
-            // The first files of this kind, of Keras 2.12.
-            Layout::Places("_layer_checkpoint_dependencies")
+            Layout::Places(FIRST)
         } else {
             Layout::Places("layers")
         };
@@ -155,12 +158,13 @@ impl<'a> Weights<'a> {
 
 /// The places of a model's layers in a group: layers of a class are counted.
 fn places(root: &str, layers: &[Entry]) -> Vec<Place> {
+    let each = if root.ends_with(FIRST) { 2 } else { 1 };
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut place = |e: &Entry| {
         let class = snake_case(if e.class == "Model" { "Functional" } else { e.class });
         let n = counts.entry(class.clone()).or_default();
         let group = if *n == 0 { format!("{root}/{class}") } else { format!("{root}/{class}_{n}") };
-        *n += 1;
+        *n += each;
         Place { at: group, by_name: None, layer: None }
     };
     layers.iter().map(&mut place).collect()
