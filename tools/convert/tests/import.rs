@@ -183,7 +183,7 @@ fn keras_as(model: &str, outputs: &str, layers: &[(&str, &str, &str)], weights: 
     zip.finish().unwrap().into_inner()
 }
 
-/// LSTMs of 3 and then 2 inputs and 2 units in `lstm` and `lstm_1`, dense layers of 2 to 2 in `dense` and `dense_1`.
+/// LSTMs of 3 inputs and then, without biases, 2, and of 2 units, in `lstm` and `lstm_1`; dense layers of 2 to 2 in `dense` and `dense_1`.
 fn weights() -> hdf5_pure::FinishedGroup {
     let mut h5 = hdf5_pure::FileBuilder::new();
     let mut root = h5.create_group("layers");
@@ -191,7 +191,8 @@ fn weights() -> hdf5_pure::FinishedGroup {
         let mut layer = root.create_group(name);
         let mut cell = layer.create_group("cell");
         let mut vars = cell.create_group("vars");
-        for (k, shape) in [vec![inputs, 8], vec![2, 8], vec![8]].iter().enumerate() {
+        let shapes = [vec![inputs, 8], vec![2, 8], vec![8]];
+        for (k, shape) in shapes[..if inputs == 3 { 3 } else { 2 }].iter().enumerate() {
             dataset(&mut vars, &k.to_string(), shape);
         }
         cell.add_group(vars.finish());

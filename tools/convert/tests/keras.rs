@@ -251,6 +251,23 @@ fn other_ways_to_write_a_configuration() {
     assert_eq!(load("wrapped2.h5", &serde_json::Value::String(graph.to_string())), expected);
 }
 
+/// Weights that a configuration does not tell of.
+#[test]
+fn weights_that_are_left_over() {
+    for (file, config, layer) in
+        [("whole2.weights.h5", "whole2.json", "conv"), ("wrapped2.h5", "wrapped2.json", "stack")]
+    {
+        let text = std::fs::read_to_string(folder().join(config)).unwrap();
+        let text = text.replace("\"use_bias\": true", "\"use_bias\": false");
+        let text = text.replace("\\\"use_bias\\\": true", "\\\"use_bias\\\": false");
+        let folder_of_config = tempfile::tempdir().unwrap();
+        let path = folder_of_config.path().join("model.json");
+        std::fs::write(&path, text).unwrap();
+        let result = import::load(&folder().join(file), Options { config: Some(&path), ..Options::default() });
+        refused(result.map_err(|e| e.to_string()), &[layer, "bias", "configuration of this model"]);
+    }
+}
+
 /// Long lists of weights are split over several attributes.
 #[test]
 fn lists_of_weights_in_parts() {

@@ -83,6 +83,10 @@ impl<'a> Builder<'a> {
         let (inputs, features) = self.inputs(model)?;
         let places = self.weights.places(&model.layers);
         let outputs = self.run(model, &places, inputs, 0)?;
+        if let Some((k, name)) = Weights::left_over(&places) {
+            let cause = format!("its weights hold a {name}, of which the configuration does not tell");
+            return Err(self.refuse(&model.layers[k], cause, "give the configuration of this model"));
+        }
         let last = model.layers.last().copied();
         let mut heads = Vec::new();
         for flow in outputs {

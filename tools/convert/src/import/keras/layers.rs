@@ -138,6 +138,10 @@ impl Builder<'_> {
     /// A bias of a layer that may do without.
     pub(super) fn bias(&self, entry: &Entry, place: &Place, index: usize, width: usize) -> Result<Vec<f64>> {
         if entry.config["use_bias"].as_bool() == Some(false) {
+            if self.weights.has(place, index) {
+                let cause = "its weights hold a bias, of which the configuration does not tell";
+                return Err(self.refuse(entry, cause, "give the configuration of this model"));
+            }
             return Ok(vec![0.0; width]);
         }
         self.weights.read(entry, place, (index, "bias"), &[width])

@@ -134,7 +134,9 @@ impl Builder<'_> {
         // Keras 2 began without this key.
         let after = entry.flag("reset_after");
         let (mut b, mut second) = (vec![0.0; 3 * units], Vec::new());
-        if entry.config["use_bias"].as_bool() != Some(false) {
+        if entry.config["use_bias"].as_bool() == Some(false) {
+            self.bias(entry, place, 2, 3 * units)?;
+        } else {
             let shape = if after { vec![2, 3 * units] } else { vec![3 * units] };
             b = self.weights.read(entry, place, (2, "bias"), &shape)?;
             second = b.split_off(3 * units);
@@ -205,7 +207,9 @@ impl Builder<'_> {
         for (part, inner, reverse) in [("forward", own, reverse), ("backward", back, back_reverse)] {
             let place = place.wrapped(&format!("{part}_layer"), &inner);
             let inner = Entry { name: entry.name, ..inner };
-            if inner.custom().is_some() || !["LSTM", "GRU", "SimpleRNN", "RNN"].contains(&inner.class) {
+            if inner.custom().is_some()
+                || !["LSTM", "GRU", "SimpleRNN", "RNN", "CuDNNLSTM", "CuDNNGRU"].contains(&inner.class)
+            {
                 let cause = format!("it wraps a {}", inner.custom().unwrap_or_else(|| inner.class.to_owned()));
                 return Err(self.refuse(entry, cause, "wrap an LSTM, a GRU or a SimpleRNN of keras.layers"));
             }

@@ -182,27 +182,21 @@ impl Builder<'_> {
             .filter_map(serde_json::Value::as_i64)
             .collect();
         let is = |dim: i64, size: usize| dim == -1 || usize::try_from(dim) == Ok(size);
-        let same = match (&shape[..], input.steps) {
-            (&[width], Steps::One) => is(width, input.width),
-            (&[steps, width], Steps::Every(known)) => {
-                is(width, input.width) && (steps == -1 || known.is_some_and(|k| is(steps, k)))
+        let steps = match (&shape[..], input.steps) {
+            (&[width], Steps::One) if is(width, input.width) => Steps::One,
+            // A window of one step loses its dimension of time.
+            (&[width], Steps::Every(Some(1))) if is(width, input.width) => Steps::One,
+            (&[steps, width], Steps::Every(known))
+                if is(width, input.width) && (steps == -1 || known.is_some_and(|k| is(steps, k))) =>
+            {
+                Steps::Every(known)
             }
-            // A window of one step loses its dimension of time, or gets one.
-            (&[width], Steps::Every(Some(1))) => {
-                return Ok(if is(width, input.width) {
-                    Flow { steps: Steps::One, ..input.clone() }
-                } else {
-                    return Err(self.reshaped(entry, &shape));
-                });
+            _ => {
+                let cause = format!("it changes the shape to {shape:?}");
+                return Err(self.refuse(entry, cause, "feed the data as (steps, features) and leave it out"));
             }
-            _ => false,
         };
-        if same { Ok(input.clone()) } else { Err(self.reshaped(entry, &shape)) }
-    }
-
-    fn reshaped(&self, entry: &Entry, shape: &[i64]) -> crate::error::Error {
-        let cause = format!("it changes the shape to {shape:?}");
-        self.refuse(entry, cause, "feed the data as (steps, features) and leave it out")
+        Ok(Flow { steps, ..input.clone() })
     }
 
     /// A number, alone or in a list of one.

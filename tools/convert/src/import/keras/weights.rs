@@ -112,6 +112,23 @@ impl<'a> Weights<'a> {
         }
     }
 
+    /// A layer of which some weights were read and others were not, for its configuration does not tell of them.
+    pub(super) fn left_over(places: &[Place]) -> Option<(usize, String)> {
+        const ALL: [&str; 8] =
+            ["kernel", "recurrent_kernel", "bias", "embeddings", "gamma", "beta", "moving_mean", "moving_variance"];
+        places.iter().enumerate().find_map(|(k, place)| {
+            let names = place.by_name.as_ref()?.borrow();
+            let known = |path: &&String| ALL.iter().any(|name| called(path, name));
+            let left = names.left.iter().find(known).filter(|_| !names.taken.is_empty())?;
+            Some((k, left.clone()))
+        })
+    }
+
+    /// By place: whether there is a variable.
+    pub(super) fn has(&self, place: &Place, index: usize) -> bool {
+        place.by_name.is_none() && self.file.dataset(&format!("{}/vars/{index}", place.at)).is_ok()
+    }
+
     /// A variable, the `index`-th and called `name`, of a shape.
     pub(super) fn read(
         &self,
@@ -177,14 +194,18 @@ impl Names {
         if let Some(taken) = self.taken.get(&key) {
             return Some(taken.clone());
         }
-        let called = |path: &str| path.rsplit('/').next().and_then(|n| n.split(':').next()) == Some(name);
         let of_layer = |path: &str| place.layer.as_deref().is_some_and(|l| path.split('/').any(|part| part == l));
-        let mut found = self.left.iter().position(|n| called(n) && of_layer(n));
-        found = found.or_else(|| self.left.iter().position(|n| called(n)));
+        let mut found = self.left.iter().position(|n| called(n, name) && of_layer(n));
+        found = found.or_else(|| self.left.iter().position(|n| called(n, name)));
         let path = format!("{}/{}", self.group, self.left.remove(found?));
         self.taken.insert(key, path.clone());
         Some(path)
     }
+}
+
+/// Whether a dataset is a variable of a name, which Keras 2 follows with `:0`.
+fn called(path: &str, name: &str) -> bool {
+    path.rsplit('/').next().and_then(|n| n.split(':').next()) == Some(name)
 }
 
 /// `weight_names`, which Keras splits into `weight_names0`, `weight_names1` and so on if they are many.
