@@ -176,9 +176,13 @@ def pair(k, l):
 def nested(k, l):
     """Models within the model, one of them frozen, and layers that are used twice."""
     x = k.Input((None, FEATURES), name="x")
-    inner = k.Sequential([k.Input((None, FEATURES)), l.Dense(4, name="in"), l.BatchNormalization(name="n"), l.LSTM(4, return_sequences=True, name="r")], name="inner")
+    last = l.LSTM(4, return_sequences=True, name="r")
+    inner = k.Sequential(
+        [k.Input((None, FEATURES)), l.Dense(4, name="in"), l.BatchNormalization(name="n"), last], name="inner"
+    )
     u, v = k.Input((None, 4), name="u"), k.Input((None, 4), name="v")
-    core = k.Model([u, v], [l.Add(name="sum")([u, v]), l.Dense(3, name="core_dense")(l.Concatenate(name="cat")([u, v]))], name="core")
+    dense = l.Dense(3, name="core_dense")(l.Concatenate(name="cat")([u, v]))
+    core = k.Model([u, v], [l.Add(name="sum")([u, v]), dense], name="core")
     shared = l.Dense(4, activation="tanh", name="shared")
     a = shared(x)
     inner.get_layer("n").trainable = False
@@ -272,7 +276,7 @@ def operator(k, l):
 
 
 def cudnn(k, l, recurrent=None):
-    """Layers of old .h5 files. They run on one kind of processor only: the outputs are of the layers that follow them."""
+    """Layers of old .h5 files, which run on one kind of processor only, or those that Keras reads them as."""
     if recurrent is None:
         from tf_keras.src.layers.rnn.cudnn_gru import CuDNNGRU
         from tf_keras.src.layers.rnn.cudnn_lstm import CuDNNLSTM
@@ -343,7 +347,8 @@ def pack(path):
             new.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
 
 
-ALL = [cells, branches, norms, stream, flat, whole, words, masked, wrapped, pair, nested, stateful, column, unknown, pooled]
+ALL = [cells, branches, norms, stream, flat, whole, words, masked]
+ALL += [wrapped, pair, nested, stateful, column, unknown, pooled]
 # Those that are saved as whole .h5 models too: where layers in layers could mix up the names of weights.
 NAMED = {3: ["norms", "nested"], 2: ["branches", "nested"]}
 # Those that are refused.
