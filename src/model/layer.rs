@@ -141,14 +141,6 @@ impl Layer {
         }
     }
 
-    /// Whether the layer joins inputs of several steps.
-    pub const fn is_window(&self) -> bool {
-        match self {
-            Layer::Lstm { .. } | Layer::Dense { .. } => false,
-            Layer::More(more) => more.is_window(),
-        }
-    }
-
     /// Whether the layer begins with a state that is not zero: the last of the words behind its records.
     pub const fn has_initial(&self) -> bool {
         match self {

@@ -127,9 +127,8 @@ fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
             Layer::More(more) => more::follows(more, header, node.from),
             Layer::Lstm { .. } | Layer::Dense { .. } => true,
         };
-        // Backward walks are a window's and a hidden state's; a window of inputs needs every step that it is given.
+        // Backward walks are a window's and a hidden state's.
         let walks = !node.backward || (header.window > 0 && node.layer.is_recurrent());
-        let walks = walks && !(node.last && node.layer.is_window());
         let yields = if node.last { 1 } else { steps };
         if !(fits && walks && header.steps(second) == steps && usize::from(node.steps) == yields) {
             return Err(LoadError::Graph { layer });

@@ -26,10 +26,6 @@ impl More {
         match *self {}
     }
 
-    pub(super) const fn is_window(&self) -> bool {
-        match *self {}
-    }
-
     pub(super) const fn has_initial(&self) -> bool {
         match *self {}
     }

@@ -70,9 +70,11 @@ pub(super) fn map<'s>(
     let mut yielded = 0;
     // Of two sources one may have waited.
     let steps = source.count.min(second.count);
-    for t in step.first(steps)..steps {
+    // A window must see every step, whichever of its outputs go on.
+    for t in if more.is_window() { 0 } else { step.first(steps) }..steps {
         let x = source.at(t);
-        let out = slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
+        let slot = if step.node.last { 0 } else { yielded };
+        let out = slots.get_mut(slot * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
         let out = halves_mut(out);
         match *more {
             More::Embedding { rows, width, weights, .. } => {
@@ -99,7 +101,7 @@ pub(super) fn map<'s>(
             }
             _ => {}
         }
-        yielded += 1;
+        yielded = slot + 1;
     }
     yielded as i32
 }

@@ -137,7 +137,7 @@ pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
 
 /// What a step of a node reads from the blob.
 pub(super) struct Step<'a> {
-    node: &'a Node,
+    pub(super) node: &'a Node,
     pub(super) place: &'a Place,
     pub(super) records: &'a [i32],
 }

@@ -65,7 +65,7 @@ pub fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
         let source = sources[from as usize];
         let kind = if k == 0 && indexed { embedding(rng) } else { kind(rng, &sources, from, last) };
         let walks = window > 0 && kind.is_recurrent();
-        let ends = window > 0 && !kind.is_window() && rng.once_in(3);
+        let ends = window > 0 && rng.once_in(3);
         let node = Node {
             from,
             backward: walks && rng.once_in(3),

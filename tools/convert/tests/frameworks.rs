@@ -13,7 +13,8 @@ fn models(file: &str) -> PathBuf {
 }
 
 fn network(name: &str, file: &str) -> Network {
-    import::load(&models(name).join(file), Some(&models(name).join("model.toml"))).unwrap()
+    let map = models(name).join("model.toml");
+    import::load(&models(name).join(file), import::Options { map: Some(&map), ..Default::default() }).unwrap()
 }
 
 fn watch() -> Network {
@@ -183,7 +184,9 @@ fn every_shape_equals_its_framework() {
         [("sequential.keras", None), ("functional.keras", None), ("stacked.safetensors", Some("stacked.toml"))]
     {
         let map = map.map(|m| models("shapes").join(m));
-        let network = import::load(&models("shapes").join(file), map.as_deref()).unwrap();
+        let network =
+            import::load(&models("shapes").join(file), import::Options { map: map.as_deref(), ..Default::default() })
+                .unwrap();
         let golden = array(&format!("shapes/{}.npz", file.split('.').next().unwrap()), "y");
         let last = network.nodes.len() - 1;
         let float = worst(&network, &x, &golden, |e, _| e.traces(last)[0].output.clone());

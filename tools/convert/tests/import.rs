@@ -15,7 +15,7 @@ fn imported(name: &str, model: &[u8], map: Option<&str>) -> Result<Network, Stri
         std::fs::write(&map, text).unwrap();
         map
     });
-    import::load(&path, map.as_deref()).map_err(|e| e.to_string())
+    import::load(&path, import::Options { map: map.as_deref(), ..Default::default() }).map_err(|e| e.to_string())
 }
 
 /// The error is one line that names each of `words`.
@@ -183,7 +183,7 @@ fn keras_as(model: &str, outputs: &str, layers: &[(&str, &str, &str)], weights: 
     zip.finish().unwrap().into_inner()
 }
 
-/// LSTMs of 3 and then 2 inputs and 2 units in `lstm` and `lstm_1`, dense layers of 2 to 2 in `dense` and `dense_1`.
+/// LSTMs of 3 inputs and then, without biases, 2, and of 2 units, in `lstm` and `lstm_1`; dense layers of 2 to 2 in `dense` and `dense_1`.
 fn weights() -> hdf5_pure::FinishedGroup {
     let mut h5 = hdf5_pure::FileBuilder::new();
     let mut root = h5.create_group("layers");
@@ -191,7 +191,8 @@ fn weights() -> hdf5_pure::FinishedGroup {
         let mut layer = root.create_group(name);
         let mut cell = layer.create_group("cell");
         let mut vars = cell.create_group("vars");
-        for (k, shape) in [vec![inputs, 8], vec![2, 8], vec![8]].iter().enumerate() {
+        let shapes = [vec![inputs, 8], vec![2, 8], vec![8]];
+        for (k, shape) in shapes[..if inputs == 3 { 3 } else { 2 }].iter().enumerate() {
             dataset(&mut vars, &k.to_string(), shape);
         }
         cell.add_group(vars.finish());
@@ -220,7 +221,7 @@ fn keras(layers: &[(&str, &str, &str)]) -> Result<Network, String> {
     imported("m.keras", &file, None)
 }
 
-const INPUT: (&str, &str, &str) = ("InputLayer", "in", "");
+const INPUT: (&str, &str, &str) = ("InputLayer", "in", r#""batch_shape":[null,null,3],"#);
 const SEQUENCES: &str = r#""return_sequences":true,"#;
 
 #[test]
@@ -253,14 +254,14 @@ fn layers_are_counted_by_class_and_not_by_name() {
 #[test]
 fn sequential_models_that_are_refused() {
     refused(keras(&[INPUT, ("LSTM", "one", ""), ("LSTM", "two", "")]), &["layer \"two\"", "return_sequences"]);
-    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "Dense"]);
+    refused(keras(&[("Activation", "act", r#""activation":"relu","#)]), &["layer \"act\"", "input"]);
     refused(keras(&[INPUT]), &["m.keras", "0 layers"]);
     for units in ["4611686018427387904", "9223372036854775807", "-1", "\"two\""] {
         let lstm = format!("\"units\":{units},");
-        refused(keras(&[("LSTM", "wide", &lstm)]), &["layer \"wide\""]);
-        refused(keras(&[("Dense", "wide", &lstm)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("LSTM", "wide", &lstm)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("Dense", "wide", &lstm)]), &["layer \"wide\""]);
         let no_bias = format!("{lstm}\"use_bias\":false,");
-        refused(keras(&[("Dense", "wide", &no_bias)]), &["layer \"wide\""]);
+        refused(keras(&[INPUT, ("Dense", "wide", &no_bias)]), &["layer \"wide\""]);
     }
 }
 
@@ -287,7 +288,7 @@ fn quantized_weights_are_not_read_as_floats() {
     dataset(&mut vars, "2", &[2]);
     layer.add_group(vars.finish());
     root.add_group(layer.finish());
-    let file = keras_as("Sequential", "", &[("Dense", "q", "")], root.finish());
+    let file = keras_as("Sequential", "", &[("Dense", "q", r#""batch_input_shape":[null,2],"#)], root.finish());
     refused(imported("m.keras", &file, None), &["layer \"q\"", "i8", "float32"]);
 }
 
@@ -298,12 +299,12 @@ fn node(from: &str) -> String {
 }
 
 #[test]
-fn functional_chains_and_what_is_no_chain() {
+fn functional_graphs_and_what_is_no_graph() {
     let functional = |outputs: &str, lstm_from: &str, head_from: &str| {
         let (one, two) = (node(lstm_from), node(head_from));
         let file = keras_as(
             "Functional",
-            &format!("\"output_layers\":{outputs},"),
+            &format!("\"input_layers\":[[\"in\",0,0]],\"output_layers\":{outputs},"),
             &[INPUT, ("LSTM", "one", &one), ("Dense", "head", &two)],
             weights(),
         );
@@ -314,8 +315,11 @@ fn functional_chains_and_what_is_no_chain() {
         let network = functional(outputs, "in", "one").unwrap();
         assert_eq!(network.nodes.len(), 2);
     }
-    refused(functional(r#"["head",0,0]"#, "in", "in"), &["layer \"head\"", "chain"]);
-    for outputs in [r#"["one",0,0]"#, r#"[["one",0,0],["head",0,0]]"#] {
-        refused(functional(outputs, "in", "one"), &["m.keras", "one", "last layer"]);
-    }
+    // Several outputs, or the one of a layer that is not the last: the other layer goes.
+    let network = functional(r#"[["one",0,0],["head",0,0]]"#, "in", "one").unwrap();
+    assert_eq!(network.heads.iter().map(|h| h.node).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(functional(r#"["one",0,0]"#, "in", "one").unwrap().nodes.len(), 1);
+    refused(functional(r#"["head",0,0]"#, "in", "in"), &["layer \"head\"", "shape [2, 2]", "[3, 2]"]);
+    refused(functional(r#"["head",0,0]"#, "head", "one"), &["layer \"one\"", "its input head", "before it"]);
+    refused(functional(r#"["nowhere",0,0]"#, "in", "one"), &["m.keras", "output"]);
 }

@@ -2,12 +2,13 @@
 
 use cellstate::{Model, Session, State};
 use cellstate_convert::eval::Units;
-use cellstate_convert::{convert, data, import};
+use cellstate_convert::import::{Options, load};
+use cellstate_convert::{convert, data};
 use cellstate_reference::{Evaluator, Network};
 use std::path::{Path, PathBuf};
 
 /// The folders whose networks this runs: all that importers have.
-const FOLDERS: [&str; 3] = ["pytorch", "shapes", "tflite"];
+const FOLDERS: [&str; 4] = ["keras", "pytorch", "shapes", "tflite"];
 /// What a model file ends in.
 const KINDS: [&str; 9] = ["ckpt", "h5", "keras", "onnx", "pt", "pth", "safetensors", "tflite", "zip"];
 /// What must hold of outputs, in dB: signal over noise, or noise below one thousandth of full scale. The networks are small
@@ -78,7 +79,7 @@ fn every_golden_network_runs_in_integers() {
     for path in FOLDERS.iter().flat_map(|f| files(f)) {
         let map = Some(path.with_extension("toml")).filter(|m| m.exists());
         // Some files of these folders are there to be refused.
-        let Ok(network) = import::load(&path, map.as_deref()) else { continue };
+        let Ok(network) = load(&path, Options { map: map.as_deref(), ..Options::default() }) else { continue };
         let data = samples(&path, &network);
         let name = path.strip_prefix(models("")).unwrap().display().to_string();
         let mut line = format!("{name:40}");

@@ -1,6 +1,7 @@
 //! PyTorch's files: every golden network against PyTorch's own outputs, every refusal, and damaged files.
 
-use cellstate_convert::{data, import};
+use cellstate_convert::data;
+use cellstate_convert::import::{Options, load};
 use cellstate_reference::{Evaluator, Network};
 use safetensors::{Dtype, tensor::TensorView};
 use std::path::{Path, PathBuf};
@@ -55,7 +56,7 @@ fn map(model: &Path) -> Option<PathBuf> {
 
 fn golden(file: &str) -> Network {
     let model = models().join(file);
-    import::load(&model, map(&model).as_deref()).unwrap_or_else(|e| panic!("{e}"))
+    load(&model, Options { map: map(&model).as_deref(), ..Options::default() }).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The largest difference from PyTorch's rows, and how many values there are, for all outputs of a network.
@@ -134,7 +135,7 @@ fn imported(name: &str, model: &[u8], toml: &str) -> Result<Network, String> {
     if let Some(map) = &map {
         std::fs::write(map, toml).unwrap();
     }
-    import::load(&path, map.as_deref()).map_err(|e| e.to_string())
+    load(&path, Options { map: map.as_deref(), ..Options::default() }).map_err(|e| e.to_string())
 }
 
 /// The error is one line that names each of `words`.
@@ -339,7 +340,7 @@ fn files_that_are_no_checkpoints() {
     let names: Vec<String> = (0..1025).map(|k| format!("fc{k}.weight")).collect();
     let many: Vec<Tensor> = names.iter().map(|n| (n.as_str(), &[1, 1][..])).collect();
     refused(&many, "", &["1025 tensors", "1024"]);
-    let missing = import::load(Path::new("nowhere.pt"), None).unwrap_err().to_string();
+    let missing = load(Path::new("nowhere.pt"), Options::default()).unwrap_err().to_string();
     assert!(missing.contains("nowhere.pt") && missing.contains("check the path"), "{missing}");
 }
 
@@ -356,7 +357,7 @@ fn damaged_files() {
     let mut tried = |model: &str, bytes: &[u8]| {
         let path = folder.path().join(model);
         std::fs::write(&path, bytes).unwrap();
-        match import::load(&path, map(&models().join(model)).as_deref()) {
+        match load(&path, Options { map: map(&models().join(model)).as_deref(), ..Options::default() }) {
             Err(e) => {
                 assert_eq!(e.to_string().lines().count(), 1, "{e}");
                 errors += 1;

@@ -1,6 +1,7 @@
 //! TensorFlow Lite models against the interpreter's own outputs, what is refused, and files that are damaged.
 
-use cellstate_convert::{data, import};
+use cellstate_convert::data;
+use cellstate_convert::import::{Options, load};
 use cellstate_reference::{Activation, Evaluator, Layer, Network, Node};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ fn models(file: &str) -> PathBuf {
 }
 
 fn network(name: &str) -> Network {
-    import::load(&models(&format!("{name}.tflite")), None).unwrap()
+    load(&models(&format!("{name}.tflite")), Options::default()).unwrap()
 }
 
 /// Every step's value of an output, as far as there is one, over all sequences.
@@ -128,7 +129,7 @@ fn layers_are_what_they_were_in_keras() {
 }
 
 fn refusal(path: &Path, words: &[&str]) {
-    let Err(error) = import::load(path, None) else { panic!("{} was read", path.display()) };
+    let Err(error) = load(path, Options::default()) else { panic!("{} was read", path.display()) };
     let said = error.to_string();
     assert_eq!(said.lines().count(), 1, "{said}");
     for word in words {
@@ -182,9 +183,14 @@ fn what_is_no_model() {
     let (_folder, path) = altered("last", |_| {});
     let map = path.with_file_name("model.toml");
     std::fs::write(&map, "[[layer]]\nname = \"lstm\"\n").unwrap();
-    assert!(import::load(&path, Some(&map)).unwrap_err().to_string().contains("remove every [[layer]]"));
+    assert!(
+        load(&path, Options { map: Some(&map), ..Options::default() })
+            .unwrap_err()
+            .to_string()
+            .contains("remove every [[layer]]")
+    );
     std::fs::write(&map, "labels = [\"a\", \"b\", \"c\", \"d\"]\n").unwrap();
-    assert_eq!(import::load(&path, Some(&map)).unwrap().labels(), ["a", "b", "c", "d"]);
+    assert_eq!(load(&path, Options { map: Some(&map), ..Options::default() }).unwrap().labels(), ["a", "b", "c", "d"]);
 }
 
 /// The next of a fixed sequence of numbers (Knuth's 64-bit generator).
@@ -203,7 +209,7 @@ fn damaged_files_are_errors_or_networks() {
         let path = folder.path().join(format!("{tried}.tflite"));
         std::fs::write(&path, bytes).unwrap();
         let begun = Instant::now();
-        read += usize::from(import::load(&path, None).is_ok());
+        read += usize::from(load(&path, Options::default()).is_ok());
         tried += 1;
         slowest = slowest.max(begun.elapsed());
         std::fs::remove_file(&path).unwrap();

@@ -37,7 +37,10 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
 
     println!("2. streaming recordings of people whose earlier exercises it was trained on, on the host");
     let map = Path::new(MODEL).join("model.toml");
-    let network = import::load(&Path::new(MODEL).join("watch.safetensors"), Some(&map))?;
+    let network = import::load(
+        &Path::new(MODEL).join("watch.safetensors"),
+        import::Options { map: Some(&map), ..Default::default() },
+    )?;
     let excerpt = data::load(&Path::new(MODEL).join("later.npz"))?;
     let host =
         compare(&model, &network, &excerpt, Units::Counts, Score::Step, || ()).map_err(|e| anyhow::anyhow!(e))?;

@@ -1,6 +1,6 @@
 //! `cellstate convert`.
 
-use super::{DataOptions, Done, MapOption, files};
+use super::{DataOptions, Done, ModelOptions, files};
 use cellstate::Model;
 use cellstate::model::header::Weights;
 use cellstate_convert::{emit, import};
@@ -19,7 +19,7 @@ enum Format {
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The trained model: Keras 3 `.keras` or PyTorch `.safetensors`.
+    /// The trained model: Keras `.keras` or `.h5`, or PyTorch `.safetensors`.
     model: PathBuf,
     /// Representative data: .npy, .npz or .csv, as the device will see it.
     #[arg(long, value_name = "DATA")]
@@ -34,13 +34,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "OUT.rs")]
     rust: Option<PathBuf>,
     #[command(flatten)]
-    map: MapOption,
+    options: ModelOptions,
     #[command(flatten)]
     data: DataOptions,
 }
 
 pub(super) fn run(a: &Arguments) -> Done {
-    let network = import::load(&a.model, a.map.map.as_deref()).map_err(|e| e.to_string())?;
+    let network = import::load(&a.model, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
     let weights = match a.weights {
         Format::W8 => Weights::W8,

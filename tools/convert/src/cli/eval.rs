@@ -1,6 +1,6 @@
 //! `cellstate eval`.
 
-use super::{DataOptions, Done, MapOption, Per, files};
+use super::{DataOptions, Done, ModelOptions, Per, files};
 use cellstate_convert::eval::{Report, Score, compare};
 use cellstate_convert::import;
 use clap::Args;
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    map: MapOption,
+    options: ModelOptions,
     #[command(flatten)]
     units: DataOptions,
 }
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 pub(super) fn run(a: &Arguments) -> Done {
     let blob = files::Blob::read(&a.blob)?;
     let model = blob.model()?;
-    let network = import::load(&a.reference, a.map.map.as_deref()).map_err(|e| e.to_string())?;
+    let network = import::load(&a.reference, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.data, network.inputs(), &network.nodes[0].name)?;
     let score = match a.per {
         Per::Sequence => Score::Sequence,

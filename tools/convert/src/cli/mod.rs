@@ -52,12 +52,29 @@ impl DataOptions {
     }
 }
 
-/// A trained model and its map.
+/// What a trained model's file cannot tell.
 #[derive(Args)]
-struct MapOption {
+struct ModelOptions {
     /// model.toml: order and activations of layers where the model file cannot tell, labels, and the input map.
     #[arg(long, value_name = "model.toml")]
     map: Option<PathBuf>,
+    /// The configuration of a Keras model whose .h5 holds weights only: what `model.to_json()` yields.
+    #[arg(long, value_name = "model.json")]
+    config: Option<PathBuf>,
+    /// Steps of a window: the network answers once a window, from its initial state. For models that need all steps before
+    /// they can answer, where the file does not say how many.
+    #[arg(long, value_name = "STEPS")]
+    window: Option<usize>,
+}
+
+impl ModelOptions {
+    fn options(&self) -> cellstate_convert::import::Options<'_> {
+        cellstate_convert::import::Options {
+            map: self.map.as_deref(),
+            config: self.config.as_deref(),
+            window: self.window,
+        }
+    }
 }
 
 /// Each sequence's last step, or every step.

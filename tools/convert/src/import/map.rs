@@ -114,7 +114,7 @@ impl Map {
     /// For models that tell their layers and activations themselves: an entry that is not heeded is an error.
     pub(super) fn without_layers(&self) -> Result<()> {
         self.file.layer.first().map_or(Ok(()), |entry| {
-            let cause = "a Keras model tells its layers itself";
+            let cause = "this kind of model tells its layers itself";
             Err(Error::new(&self.path, cause, "remove every [[layer]]").in_layer(&entry.name))
         })
     }

@@ -7,51 +7,59 @@ mod pytorch;
 mod tflite;
 
 use crate::error::{Error, Result};
-use cellstate_reference::{Activation, Layer, Network};
+use cellstate_reference::{Activation, Network};
 use map::Map;
 use std::path::Path;
 
-/// Reads a trained model by its extension: Keras 3 `.keras` or PyTorch `.safetensors`, `.pt`, `.pth` or `.ckpt`; `map` is a `model.toml`.
+/// What a model file cannot tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// A `model.toml`.
+    pub map: Option<&'a Path>,
+    /// The configuration of a Keras model whose `.h5` holds weights only.
+    pub config: Option<&'a Path>,
+    /// Steps of a window: the network answers once a window, from its initial state.
+    pub window: Option<usize>,
+}
+
+/// Reads a trained model by its extension: Keras `.keras` or `.h5`, PyTorch `.safetensors`, `.pt`, `.pth` or `.ckpt`,
+/// TensorFlow Lite `.tflite`.
 ///
 /// # Errors
-/// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, a map that
-/// does not fit the model.
-pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
-    let map = map.map(Map::load).transpose()?;
-    let mut network = match model.extension().and_then(|e| e.to_str()) {
-        Some("keras") => {
-            if let Some(map) = &map {
-                map.without_layers()?;
-            }
-            keras::load(model)?
-        }
-        Some("tflite") => {
-            if let Some(map) = &map {
-                map.without_layers()?;
-            }
-            tflite::load(model)?
-        }
-        Some("safetensors" | "pt" | "pth" | "ckpt") => pytorch::load(model, map.as_ref())?,
+/// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, options
+/// that do not fit the model.
+pub fn load(model: &Path, options: Options) -> Result<Network> {
+    let map = options.map.map(Map::load).transpose()?;
+    let extension = model.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if options.config.is_some() && !matches!(extension, "keras" | "h5" | "hdf5") {
+        return Err(Error::new(model, "it takes no configuration", "leave out --config, which is for Keras .h5 files"));
+    }
+    let torch = matches!(extension, "safetensors" | "pt" | "pth" | "ckpt");
+    if let Some(map) = map.as_ref().filter(|_| !torch) {
+        map.without_layers()?;
+    }
+    let mut network = match extension {
+        "keras" | "h5" | "hdf5" => keras::load(model, options)?,
+        "tflite" => tflite::load(model)?,
+        _ if torch => pytorch::load(model, map.as_ref())?,
         _ => {
-            return Err(Error::new(
-                model,
-                "unknown kind of model",
-                "give a Keras .keras, or a PyTorch .safetensors or .pt file",
-            ));
+            let remedy = "give a Keras .keras or .h5, a PyTorch .safetensors or .pt, or a .tflite file";
+            return Err(Error::new(model, "unknown kind of model", remedy));
         }
     };
-    network.window = map.as_ref().and_then(Map::window).or(network.window);
+    let window = options.window.or_else(|| map.as_ref().and_then(Map::window));
+    match (network.window, window) {
+        (Some(known), Some(given)) if known != given => {
+            let cause = format!("it takes windows of {known} steps, and {given} are asked for");
+            return Err(Error::new(model, cause, "leave out --window, and window in model.toml"));
+        }
+        (known, given) => network.window = given.or(known),
+    }
     check::check(model, &network)?;
     if let Some(map) = map {
         map.apply(&mut network)?;
     }
     Ok(network)
-}
-
-/// A chain of named layers, as wide as its first one asks for.
-fn chain(name: &str, layers: Vec<(String, Layer)>) -> Network {
-    let inputs = layers.first().and_then(|(_, l)| l.inputs()).unwrap_or(0);
-    Network::chain(name, inputs, layers)
 }
 
 /// An activation by the name that frameworks and `model.toml` give it.
