@@ -346,7 +346,7 @@ fn damaged_files_are_errors() {
         }
     }
     println!("the slowest took {slowest:?}");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }
 
 /// The column network with another configuration.
