@@ -87,6 +87,8 @@ fn every_golden_network_runs_in_integers() {
             let blob = match convert(&network, &data, Units::Model, weights, "test", || ()) {
                 Ok(converted) => converted.blob,
                 // Its GRU begins beyond 1, which no trained one reaches by itself.
+                // More joins than a device's model has layers.
+                Err(e) if name.starts_with("keras/branches") && e.cause.contains("of at most 16") => continue,
                 Err(e) if name == "pytorch/begun.pt" && e.cause.contains("beyond the 1") => continue,
                 Err(e) => {
                     failures.push(format!("{name}: {e:?}"));

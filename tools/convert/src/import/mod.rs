@@ -35,7 +35,7 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
         return Err(Error::new(model, "it takes no configuration", "leave out --config, which is for Keras .h5 files"));
     }
     let torch = matches!(extension, "safetensors" | "pt" | "pth" | "ckpt");
-    if let Some(map) = map.as_ref().filter(|_| !torch) {
+    if let Some(map) = map.as_ref().filter(|_| matches!(extension, "keras" | "h5" | "hdf5" | "tflite")) {
         map.without_layers()?;
     }
     let mut network = match extension {
