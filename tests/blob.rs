@@ -4,6 +4,7 @@ use cellstate::kernel::layout::pack;
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Header, Node, PREFIX_BYTES, Weights};
 use cellstate::model::layer::Layer;
+use cellstate::model::more::More;
 use cellstate::model::{checksum, prefix};
 use cellstate::{LoadError, Model, Session, State};
 
@@ -222,4 +223,64 @@ fn what_is_accepted_can_be_stepped() {
         session.output().probabilities(&mut scores);
     }
     assert!(accepted > 100, "{accepted}");
+}
+
+/// The error of one node behind the sample, which has one value, with `records` words.
+fn node_refused(node: Node, window: u16, records: usize) -> Option<LoadError> {
+    let header = Header { window, nodes: [node].into_iter().collect(), ..header(&[DENSE]) };
+    refused(&header, &words(FEATURE, &vec![0; records]))
+}
+
+#[test]
+fn graphs_that_do_not_follow_from_their_sources_are_refused() {
+    let graph = Some(LoadError::Graph { layer: 0 });
+    let node = |layer| Node::streaming(0, layer);
+    assert_eq!(node_refused(node(LSTM), 0, 20), None);
+    assert_eq!(node_refused(Node { from: 1, ..node(LSTM) }, 0, 20), graph);
+    assert_eq!(node_refused(Node { from: 200, ..node(LSTM) }, 0, 20), graph);
+    assert_eq!(node_refused(Node { steps: 2, ..node(LSTM) }, 0, 20), graph);
+    // Backward walks are a window's, and a hidden state's.
+    assert_eq!(node_refused(Node { backward: true, ..node(LSTM) }, 0, 20), graph);
+    assert_eq!(node_refused(Node { backward: true, steps: 5, ..node(LSTM) }, 5, 20), None);
+    assert_eq!(node_refused(Node { backward: true, last: true, ..node(LSTM) }, 5, 20), None);
+    assert_eq!(node_refused(Node { last: true, steps: 5, ..node(LSTM) }, 5, 20), graph);
+    assert_eq!(node_refused(Node { backward: true, steps: 5, ..node(DENSE) }, 5, 12), graph);
+
+    let more = |more| node(Layer::More(more));
+    let window = |width, taps, stride| more(More::Window { width, taps, dilation: 1, stride, causal: false });
+    for wrong in [window(3, 2, 1), window(0, 0, 1), window(2, 2, 0)] {
+        assert!(matches!(node_refused(wrong, 0, 0), Some(LoadError::Graph { .. } | LoadError::Empty)), "{wrong:?}");
+    }
+    // Joined inputs are no output.
+    assert_eq!(node_refused(window(2, 2, 1), 0, 0), Some(LoadError::Empty));
+    let norm = |width, shift| more(More::Norm { width, shift, scale: 1.0, epsilon: 0 });
+    assert_eq!(node_refused(norm(1, 0), 0, 2), None);
+    assert_eq!(node_refused(norm(2, 0), 0, 4), graph);
+    assert_eq!(node_refused(norm(1, 32), 0, 2), Some(LoadError::Scale { layer: 0 }));
+    let table = |rows, weights| more(More::Embedding { rows, width: 4, weights, scale: 1.0 });
+    assert_eq!(node_refused(table(1, Weights::W8), 0, 1), None);
+    assert_eq!(node_refused(table(0, Weights::W8), 0, 0), graph);
+    assert_eq!(node_refused(table(1, Weights::W4), 0, 1), graph);
+    let softmax = More::Rnn {
+        units: 1,
+        weights: Weights::W8,
+        activation: Activation::Softmax,
+        z_shift: 0,
+        scale: 1.0,
+        initial: false,
+    };
+    assert_eq!(node_refused(more(softmax), 0, 16), graph);
+    let variant = |projection, peephole| {
+        let (units, weights, cell_frac) = (1, Weights::W8, 24);
+        let (z_shift, initial, hard, scale) = (0, false, true, 1.0);
+        more(More::LstmVariant { units, weights, cell_frac, z_shift, initial, hard, peephole, projection, scale })
+    };
+    assert_eq!(node_refused(variant(0, None), 0, 20), None);
+    assert_eq!(node_refused(variant(2, None), 0, 32), graph);
+    assert_eq!(node_refused(variant(0, Some(16)), 0, 23), Some(LoadError::Scale { layer: 0 }));
+    // A state of more words than 2^29: 65,535 taps, as far apart.
+    let far = More::Window { width: u16::MAX, taps: u16::MAX, dilation: u16::MAX, stride: 1, causal: false };
+    let nodes = [more(far), Node::streaming(1, DENSE)].into_iter().collect();
+    let header = Header { heads: [1].into_iter().collect(), nodes, ..header(&[DENSE]) };
+    assert_eq!(refused(&header, &words(FEATURE, &[])), Some(LoadError::Header));
 }
