@@ -86,7 +86,7 @@ impl Update {
         let [zi, zf, zg, zo] = z.map(|z| z << self.z_shift);
         // shift_right(c p, shift), and shift is at least 1.
         let look = |z: i32, c: i32, p: i32| {
-            let product = ((i64::from(c) * i64::from(p) >> (shift - 1)) + 1) >> 1;
+            let product = (((i64::from(c) * i64::from(p)) >> (shift - 1)) + 1) >> 1;
             (i64::from(z) + product).clamp(i32::MIN.into(), i32::MAX.into()) as i32
         };
         let (i, f) = (gate_raw(hard, look(zi, c, pi)), gate_raw(hard, look(zf, c, pf)));

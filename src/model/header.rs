@@ -196,7 +196,7 @@ impl Header<'_> {
     pub fn steps(&self, source: u8) -> usize {
         match source {
             0 => self.samples(),
-            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.run_steps()),
+            k => self.nodes.get(k as usize - 1).map_or(0, Node::run_steps),
         }
     }
 

@@ -135,14 +135,14 @@ impl<'a> Session<'a> {
     fn advance(&mut self) -> Output<'_> {
         let model = self.model;
         let masked = model.header().is_masked() && self.is_masked();
-        if !model.header().is_windowed() {
+        self.ran = if model.header().is_windowed() {
+            self.collect(masked)
+        } else {
             if !masked {
                 walk::run(model, self.words, 1);
             }
-            self.ran = !masked;
-        } else {
-            self.ran = self.collect(masked);
-        }
+            !masked
+        };
         self.output()
     }
 

@@ -30,6 +30,7 @@ pub(super) fn take<'a>(words: &mut &'a [i32], len: usize) -> &'a [i32] {
     words.split_off(..len).unwrap_or_default()
 }
 
+#[allow(clippy::mut_mut, reason = "it moves the start of the caller's slice")]
 pub(super) fn take_mut<'s>(words: &mut &'s mut [i32], len: usize) -> &'s mut [i32] {
     words.split_off_mut(..len).unwrap_or_default()
 }

@@ -79,9 +79,11 @@ impl Memory {
                 memory.inputs = vec![zeros; memory.seen];
             }
             Kind::Lstm { initial: true, .. }
-            | Kind::More(More::Gru { initial: true, .. })
-            | Kind::More(More::Rnn { initial: true, .. })
-            | Kind::More(More::LstmVariant { initial: true, .. }) => {
+            | Kind::More(
+                More::Gru { initial: true, .. }
+                | More::Rnn { initial: true, .. }
+                | More::LstmVariant { initial: true, .. },
+            ) => {
                 let packed = width.div_ceil(4) * 2;
                 let (c, h) = layer.extra[layer.extra.len() - cells - packed..].split_at(cells);
                 memory.c = c.iter().map(|&v| v.into()).collect();

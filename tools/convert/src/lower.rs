@@ -39,7 +39,7 @@ fn has_one_unit(network: &Network, k: usize) -> bool {
     loop {
         match from[..] {
             [Source::Node(n)] if matches!(network.nodes[n].layer, Layer::Window { .. }) => {
-                from = &network.nodes[n].from
+                from = &network.nodes[n].from;
             }
             [Source::Node(_)] => return true,
             _ => return false,
@@ -62,11 +62,10 @@ fn fold(network: &mut Network, k: usize) {
             let mut column = 0;
             for source in network.nodes[n].from.clone() {
                 if source == Source::Node(k) {
-                    let (w, b, rows) = input_weights(&mut network.nodes[n].layer).expect("checked above");
-                    for r in 0..rows {
-                        for (c, (s, o)) in scale.iter().zip(&offset).enumerate() {
-                            let weight = &mut w.data[r * w.cols + column + c];
-                            b[r] += *weight * o;
+                    let Some((w, b)) = input_weights(&mut network.nodes[n].layer) else { continue };
+                    for (row, b) in w.data.chunks_exact_mut(w.cols).zip(b) {
+                        for (weight, (s, o)) in row[column..].iter_mut().zip(scale.iter().zip(&offset)) {
+                            *b += *weight * o;
                             *weight *= s;
                         }
                     }
@@ -98,17 +97,15 @@ fn fold(network: &mut Network, k: usize) {
     network.nodes[k].layer = Layer::Dense(diagonal(&scale, offset));
 }
 
-/// The matrix that a layer multiplies its input by, the biases, and their number.
-fn input_weights(layer: &mut Layer) -> Option<(&mut Matrix, &mut Vec<f64>, usize)> {
-    let (w, b) = match layer {
+/// The matrix that a layer multiplies its input by, and the biases.
+fn input_weights(layer: &mut Layer) -> Option<(&mut Matrix, &mut Vec<f64>)> {
+    Some(match layer {
         Layer::Lstm(l) => (&mut l.w, &mut l.b),
         Layer::Gru(g) => (&mut g.w, &mut g.b),
         Layer::Rnn(r) => (&mut r.w, &mut r.b),
         Layer::Dense(d) => (&mut d.w, &mut d.b),
         _ => return None,
-    };
-    let rows = w.rows;
-    Some((w, b, rows))
+    })
 }
 
 /// Takes node `k` out; those behind it take its sources.

@@ -81,8 +81,7 @@ pub fn random(rng: &mut Rng) -> (Quantized, Vec<u8>) {
     }
     let mut heads = vec![layers.len() as u8 - 1];
     if rng.once_in(4) {
-        let scaled =
-            |l: &Layer| !matches!(l.node.layer, Kind::More(More::Window { .. }) | Kind::More(More::Concat { .. }));
+        let scaled = |l: &Layer| !matches!(l.node.layer, Kind::More(More::Window { .. } | More::Concat { .. }));
         heads.extend(layers.iter().rposition(scaled).map(|k| k as u8));
     }
     let features = (0..inputs).map(|_| Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }).collect();
@@ -166,11 +165,11 @@ fn rows(rng: &mut Rng, section: &Section, kind: &Kind) -> Rows {
     let weights = kind.weights().unwrap_or(Weights::W8);
     let z_shift = match kind {
         Kind::Lstm { z_shift, .. }
-        | Kind::More(More::Gru { z_shift, .. })
         | Kind::Dense { z_shift, .. }
-        | Kind::More(More::Rnn { z_shift, .. })
-        | Kind::More(More::LstmVariant { z_shift, .. }) => u32::from(*z_shift),
-        _ => 0,
+        | Kind::More(More::Gru { z_shift, .. } | More::Rnn { z_shift, .. } | More::LstmVariant { z_shift, .. }) => {
+            u32::from(*z_shift)
+        }
+        Kind::More(_) => 0,
     };
     // A dense layer's last record may be cut short; the records of an LSTM are whole.
     let gated = matches!(kind, Kind::Lstm { .. } | Kind::More(More::LstmVariant { .. }));

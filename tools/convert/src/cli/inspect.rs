@@ -58,7 +58,10 @@ fn describe(layer: &Layer) -> (&'static str, String) {
         Layer::More(More::LstmVariant { cell_frac, z_shift, hard, peephole, projection, scale, .. }) => {
             let mut formats = format!("h unit {scale:e}, {}{}", cell(cell_frac), shift(z_shift));
             let has = [(hard, "hard sigmoid"), (peephole.is_some(), "peepholes"), (projection > 0, "projection")];
-            has.iter().filter(|(has, _)| *has).for_each(|(_, what)| formats.push_str(&format!(", {what}")));
+            for (_, what) in has.iter().filter(|(has, _)| *has) {
+                formats.push_str(", ");
+                formats.push_str(what);
+            }
             ("lstm", formats)
         }
         Layer::More(More::Gru { z_shift, reset_after, .. }) => {
