@@ -3,6 +3,7 @@
 mod check;
 mod keras;
 mod map;
+mod onnx;
 mod pytorch;
 
 use crate::error::{Error, Result};
@@ -10,7 +11,7 @@ use cellstate_reference::{Activation, Layer, Network};
 use map::Map;
 use std::path::Path;
 
-/// Reads a trained model by its extension: Keras 3 `.keras` or PyTorch `.safetensors`; `map` is a `model.toml`.
+/// Reads a trained model by its extension: Keras 3 `.keras`, PyTorch `.safetensors` or ONNX `.onnx`; `map` is a `model.toml`.
 ///
 /// # Errors
 /// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, a map that
@@ -24,12 +25,18 @@ pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
             }
             keras::load(model)?
         }
+        Some("onnx") => {
+            if let Some(map) = &map {
+                map.without_layers()?;
+            }
+            onnx::load(model)?
+        }
         Some("safetensors") => pytorch::load(model, map.as_ref())?,
         _ => {
             return Err(Error::new(
                 model,
                 "unknown kind of model",
-                "give a Keras .keras or a PyTorch .safetensors file",
+                "give a Keras .keras, a PyTorch .safetensors or an ONNX .onnx file",
             ));
         }
     };
