@@ -4,10 +4,10 @@ use super::build::Builder;
 use super::glue::unpadded;
 use super::op::{Op, Value};
 use super::point::{aligned, reduced};
-use super::signal::{Axis, Signal};
+use super::signal::{Axis, Column, Signal, UNIT};
 use super::tensor::Tensor;
-use super::{Fault, fault};
-use cellstate_reference::Layer;
+use super::{Fault, fault, glue};
+use cellstate_reference::{Layer, Source};
 use std::rc::Rc;
 
 const AGAIN: &str = "export the model again";
@@ -39,113 +39,173 @@ enum Stage {
 #[derive(Clone)]
 pub(super) struct Part {
     of: Signal,
+    /// Its own axes: not those of the value where the features are gone, or where it was moved.
+    axes: Vec<Axis>,
     stage: Stage,
 }
 
 impl Part {
     fn is_of(&self, other: &Signal) -> bool {
-        Rc::ptr_eq(&self.of.columns, &other.columns) && self.of.axes == other.axes
+        Rc::ptr_eq(&self.of.columns, &other.columns) && self.of.reversed == other.reversed
     }
+
+    fn next(&self, axes: Vec<Axis>, stage: Stage) -> Value {
+        Value::Norm(Self { of: self.of.clone(), axes, stage })
+    }
+
+    /// What follows without a change of axes.
+    fn then(&self, stage: Stage) -> Option<Value> {
+        Some(self.next(self.axes.clone(), stage))
+    }
+
+    /// A value of its axes.
+    fn shape(&self) -> Signal {
+        let wide = self.axes.iter().any(|a| a.features() > 1);
+        let columns = if wide { Rc::clone(&self.of.columns) } else { Rc::new(vec![Column::one(Source::Input, 0)]) };
+        Signal { axes: self.axes.clone(), columns, open: None, ..self.of.clone() }
+    }
+
+    /// A constant's value for each feature, and the axes of both together; none if it is not of these features.
+    fn constant(&self, builder: &mut Builder, t: &Tensor) -> Result<Option<(Vec<Axis>, Vec<f64>)>, Fault> {
+        let (both, values) = aligned(builder, &self.shape(), t)?;
+        let width = self.of.width();
+        Ok(match values[..] {
+            [one] => Some((both.axes, vec![one; width])),
+            _ => (values.len() == width).then_some((both.axes, values)),
+        })
+    }
+}
+
+/// The axes of two values of which one may lack the features.
+fn together(a: &[Axis], b: &[Axis]) -> Option<Vec<Axis>> {
+    let rank = a.len().max(b.len());
+    let pad = |axes: &[Axis]| [vec![UNIT; rank - axes.len()], axes.to_vec()].concat();
+    let one = |(x, y): (Axis, Axis)| match (x, y) {
+        (x, y) if x == y => Some(x),
+        (UNIT, y @ Axis::Features(_)) => Some(y),
+        (x @ Axis::Features(_), UNIT) => Some(x),
+        _ => None,
+    };
+    pad(a).into_iter().zip(pad(b)).map(one).collect()
 }
 
 /// What an operator makes of a part, or the part that it begins with; none if it has to do with none.
 pub(super) fn part(builder: &mut Builder, op: &Op) -> Result<Option<Value>, Fault> {
     let (a, b) = (op.input(0), op.input(1));
-    let next = |part: &Part, stage| Ok(Some(Value::Norm(Part { of: part.of.clone(), stage })));
-    let ones = |part: &Part| vec![1.0; part.of.width()];
-    let number = |v: Option<&Value>| match v {
-        Some(Value::Tensor(t)) => t.scalar(),
-        _ => None,
-    };
-    match (op.kind(), a, b) {
-        ("ReduceMean" | "GlobalAveragePool", Some(Value::Signal(s)), _) if over_features(op, s)? => {
-            Ok(Some(Value::Norm(Part { of: unpadded(s)?.clone(), stage: Stage::Mean(1.0) })))
+    Ok(match (op.kind(), a, b) {
+        ("ReduceMean" | "GlobalAveragePool", Some(Value::Signal(s)), _) => over_features(op, s)?
+            .map(|axes| Part { of: s.clone(), axes: Vec::new(), stage: Stage::Squared }.next(axes, Stage::Mean(1.0))),
+        ("ReduceMean" | "GlobalAveragePool", Some(Value::Norm(p)), _) if matches!(p.stage, Stage::Squared) => {
+            over_features(op, &p.shape())?.map(|axes| p.next(axes, Stage::Variance))
         }
-        ("ReduceMean" | "GlobalAveragePool", Some(Value::Norm(p)), _)
-            if matches!(p.stage, Stage::Squared) && over_features(op, &p.of)? =>
-        {
-            next(p, Stage::Variance)
+        ("Transpose" | "Reshape" | "Squeeze" | "Unsqueeze" | "Identity" | "Cast", Some(Value::Norm(p)), _) => {
+            let shape = p.shape();
+            let mut inputs = op.inputs.clone();
+            inputs[0] = Some(Value::Signal(shape.clone()));
+            let moved = glue::moved(builder, &Op { inputs, name: op.name.clone(), ..*op })?.pop();
+            match moved {
+                Some(Value::Signal(s)) if s.columns == shape.columns => Some(p.next(s.axes, p.stage.clone())),
+                _ => None,
+            }
         }
         ("Neg", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Mean(factor) => next(p, Stage::Mean(-factor)),
-            _ => Ok(None),
+            Stage::Mean(factor) => p.then(Stage::Mean(-factor)),
+            _ => None,
         },
         ("Sub", Some(Value::Signal(x)), Some(Value::Norm(p))) if p.is_of(x) && matches!(p.stage, Stage::Mean(1.0)) => {
-            next(p, Stage::Centered)
+            together(&x.axes, &p.axes).map(|axes| p.next(axes, Stage::Centered))
         }
-        ("Pow", Some(Value::Norm(p)), exponent)
-            if matches!(p.stage, Stage::Centered) && number(exponent) == Some(2.0) =>
+        ("Pow", Some(Value::Norm(p)), Some(Value::Tensor(t)))
+            if matches!(p.stage, Stage::Centered) && t.scalar() == Some(2.0) =>
         {
-            next(p, Stage::Squared)
+            p.then(Stage::Squared)
         }
         ("Sqrt", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Shifted(epsilon) => next(p, Stage::Deviation(epsilon)),
-            _ => Ok(None),
+            Stage::Shifted(epsilon) => p.then(Stage::Deviation(epsilon)),
+            _ => None,
         },
         ("Reciprocal", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Deviation(epsilon) => next(p, Stage::Inverse(epsilon, ones(p))),
-            _ => Ok(None),
+            Stage::Deviation(epsilon) => p.then(Stage::Inverse(epsilon, vec![1.0; p.of.width()])),
+            _ => None,
         },
-        ("Div", Some(Value::Norm(p)), Some(Value::Norm(q))) => match (&p.stage, &q.stage) {
-            (Stage::Centered, &Stage::Deviation(epsilon)) if q.is_of(&p.of) => {
-                let zeros = vec![0.0; p.of.width()];
-                made(builder, op, &p.of, ones(p), zeros, epsilon).map(Some)
+        ("Div", Some(Value::Norm(p)), Some(Value::Norm(q))) if q.is_of(&p.of) => {
+            match (&p.stage, &q.stage, together(&p.axes, &q.axes)) {
+                (Stage::Centered, &Stage::Deviation(epsilon), Some(axes)) => {
+                    let (ones, zeros) = (vec![1.0; p.of.width()], vec![0.0; p.of.width()]);
+                    Some(made(builder, op, &Signal { axes, ..p.of.clone() }, ones, zeros, epsilon)?)
+                }
+                _ => None,
             }
-            _ => Ok(None),
+        }
+        ("Add" | "Mul" | "Sub", Some(a), Some(b)) => match with_constant(builder, op, a, b)? {
+            Some(done) => Some(done),
+            None => joined(builder, op, a, b)?,
         },
-        ("Add" | "Mul" | "Sub", Some(a), Some(b)) => joined(builder, op, a, b),
-        _ => Ok(None),
-    }
+        _ => None,
+    })
 }
 
-/// Sums and products with parts, in either order.
+/// Sums and products of a part and a constant.
+fn with_constant(builder: &mut Builder, op: &Op, a: &Value, b: &Value) -> Result<Option<Value>, Fault> {
+    let (p, t, left) = match (a, b) {
+        (Value::Norm(p), Value::Tensor(t)) => (p, t, true),
+        (Value::Tensor(t), Value::Norm(p)) => (p, t, false),
+        _ => return Ok(None),
+    };
+    if let ("Add", Stage::Variance) = (op.kind(), &p.stage) {
+        let Some((axes, values)) = p.constant(builder, t)? else { return Ok(None) };
+        let same = values.iter().all(|&v| v == values[0]) && axes.iter().all(|a| a.features() == 1);
+        return Ok(same.then(|| p.next(axes, Stage::Shifted(values[0]))));
+    }
+    let pairs =
+        |a: &[f64], b: &[f64], f: fn(f64, f64) -> f64| a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect::<Vec<_>>();
+    let Some((axes, t)) = p.constant(builder, t)? else { return Ok(None) };
+    let stage = match (op.kind(), &p.stage) {
+        ("Mul", Stage::Inverse(epsilon, scale)) => Stage::Inverse(*epsilon, pairs(scale, &t, |s, t| s * t)),
+        ("Add", Stage::Moved(e, scale, offset)) => Stage::Moved(*e, scale.clone(), pairs(offset, &t, |o, t| o + t)),
+        ("Sub", Stage::Moved(e, scale, offset)) if left => {
+            Stage::Moved(*e, scale.clone(), pairs(offset, &t, |o, t| o - t))
+        }
+        ("Sub", Stage::Moved(e, scale, offset)) => {
+            Stage::Moved(*e, scale.iter().map(|s| -s).collect(), pairs(offset, &t, |o, t| t - o))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(p.next(axes, stage)))
+}
+
+/// Sums and products of parts and the value, in either order.
 fn joined(builder: &mut Builder, op: &Op, a: &Value, b: &Value) -> Result<Option<Value>, Fault> {
-    let next = |part: &Part, stage| Some(Value::Norm(Part { of: part.of.clone(), stage }));
-    let times = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<_>>();
     for (left, a, b) in [(true, a, b), (false, b, a)] {
         let Value::Norm(p) = a else { continue };
-        match (op.kind(), &p.stage, b) {
-            ("Add", Stage::Variance, Value::Tensor(t)) => {
-                return Ok(t.scalar().and_then(|epsilon| next(p, Stage::Shifted(epsilon))));
+        let (axes, other) = match b {
+            Value::Norm(q) if q.is_of(&p.of) => (&q.axes, Some(&q.stage)),
+            Value::Signal(x) if p.is_of(x) => (&x.axes, None),
+            _ => continue,
+        };
+        let Some(axes) = together(&p.axes, axes) else { continue };
+        match (op.kind(), &p.stage, other) {
+            ("Mul", Stage::Inverse(epsilon, scale), None) => {
+                return Ok(Some(p.next(axes, Stage::Scaled(*epsilon, scale.clone()))));
             }
-            ("Mul", Stage::Inverse(epsilon, scale), Value::Tensor(t)) => {
-                let scale = times(scale, &constant(builder, &p.of, t)?);
-                return Ok(next(p, Stage::Inverse(*epsilon, scale)));
+            ("Mul", Stage::Centered, Some(Stage::Centered)) => return Ok(Some(p.next(axes, Stage::Squared))),
+            ("Mul", Stage::Centered, Some(Stage::Inverse(epsilon, scale))) => {
+                let (of, zeros) = (Signal { axes, ..p.of.clone() }, vec![0.0; scale.len()]);
+                return made(builder, op, &of, scale.clone(), zeros, *epsilon).map(Some);
             }
-            ("Mul", Stage::Inverse(epsilon, scale), Value::Signal(x)) if p.is_of(x) => {
-                return Ok(next(p, Stage::Scaled(*epsilon, scale.clone())));
+            ("Mul", &Stage::Mean(factor), Some(Stage::Inverse(epsilon, scale))) => {
+                let scale: Vec<f64> = scale.iter().map(|s| s * factor).collect();
+                let zeros = vec![0.0; scale.len()];
+                return Ok(Some(p.next(axes, Stage::Moved(*epsilon, scale, zeros))));
             }
-            ("Mul", Stage::Centered, Value::Norm(q)) if q.is_of(&p.of) => match &q.stage {
-                Stage::Centered => return Ok(next(p, Stage::Squared)),
-                Stage::Inverse(epsilon, scale) => {
-                    let zeros = vec![0.0; scale.len()];
-                    return made(builder, op, &p.of, scale.clone(), zeros, *epsilon).map(Some);
-                }
-                _ => {}
-            },
-            ("Mul", &Stage::Mean(factor), Value::Norm(q)) if q.is_of(&p.of) => {
-                if let Stage::Inverse(epsilon, scale) = &q.stage {
-                    let scale: Vec<f64> = scale.iter().map(|s| s * factor).collect();
-                    let zeros = vec![0.0; scale.len()];
-                    return Ok(next(p, Stage::Moved(*epsilon, scale, zeros)));
-                }
-            }
-            ("Sub", Stage::Moved(epsilon, scale, offset), Value::Tensor(t)) if !left => {
-                let t = constant(builder, &p.of, t)?;
-                let scale = scale.iter().map(|s| -s).collect();
-                let offset = t.iter().zip(offset).map(|(t, o)| t - o).collect();
-                return Ok(next(p, Stage::Moved(*epsilon, scale, offset)));
-            }
-            ("Add" | "Sub", Stage::Scaled(epsilon, scale), Value::Norm(q))
-                if q.is_of(&p.of) && (left || op.kind() == "Add") =>
+            ("Add" | "Sub", Stage::Scaled(epsilon, scale), Some(Stage::Moved(same, mean, offset)))
+                if (left || op.kind() == "Add") && same == epsilon =>
             {
                 let sign = if op.kind() == "Add" { 1.0 } else { -1.0 };
-                if let Stage::Moved(other, mean, offset) = &q.stage
-                    && other == epsilon
-                    && mean.iter().zip(scale).all(|(m, s)| m * sign == -s)
-                {
+                if mean.iter().zip(scale).all(|(m, s)| m * sign == -s) {
                     let offset = offset.iter().map(|o| o * sign).collect();
-                    return made(builder, op, &p.of, scale.clone(), offset, *epsilon).map(Some);
+                    let of = Signal { axes, ..p.of.clone() };
+                    return made(builder, op, &of, scale.clone(), offset, *epsilon).map(Some);
                 }
             }
             _ => {}
@@ -154,21 +214,14 @@ fn joined(builder: &mut Builder, op: &Op, a: &Value, b: &Value) -> Result<Option
     Ok(None)
 }
 
-/// A constant's value for each feature of a value that keeps its shape.
-fn constant(builder: &mut Builder, of: &Signal, t: &Tensor) -> Result<Vec<f64>, Fault> {
-    let (same, values) = aligned(builder, of, t)?;
-    if same.width() != of.width() {
-        return Err(fault("its constant does not fit", AGAIN));
-    }
-    Ok(values)
-}
-
-/// Whether a mean is over all features of a step and nothing else.
-fn over_features(op: &Op, signal: &Signal) -> Result<bool, Fault> {
+/// The axes that a mean leaves if it is over all features of a step and nothing else.
+fn over_features(op: &Op, signal: &Signal) -> Result<Option<Vec<Axis>>, Fault> {
     let (axes, kept) = reduced(op, signal.axes.len())?;
     let all = (0..signal.axes.len()).all(|k| signal.axes[k].features() == 1 || axes.contains(&k));
     let rows = axes.iter().any(|&k| matches!(signal.axes[k], Axis::Rows(_)));
-    Ok(kept && all && !rows && signal.width() > 1)
+    let left = |(k, a): (usize, &Axis)| if axes.contains(&k) { UNIT } else { a.clone() };
+    let fits = kept && all && !rows && signal.width() > 1 && signal.pad == 0;
+    Ok(fits.then(|| signal.axes.iter().enumerate().map(left).collect()))
 }
 
 /// The layer itself.
