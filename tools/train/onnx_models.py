@@ -240,9 +240,10 @@ def exported():
     torch_model("gru_stacked", Recurrent(nn.GRU, layers=2, first=False, take="hidden"), feed=lambda x: x[:, None])
     # The newer exporter writes an RNN step by step.
     torch_model("rnn", Recurrent(nn.RNN, nonlinearity="relu"), dynamic=True, dynamo=(0,))
-    zeros = torch.zeros(2, 1, 6)
-    torch_model("lstm_state", Recurrent(layers=2), state=(zeros, zeros), heads=1)
-    torch_model("gru_state", Recurrent(nn.GRU, layers=2, take="hidden"), state=(zeros,), heads=1)
+    # Two tensors: of one the newer exporter makes one state.
+    zeros = lambda units: torch.zeros(2, 1, units)
+    torch_model("lstm_state", Recurrent(layers=2), state=(zeros(6), zeros(6)), heads=1)
+    torch_model("gru_state", Recurrent(nn.GRU, layers=2, take="hidden"), state=(zeros(6),), heads=1)
     torch_model("conv", Convolved())
     torch_model("conv_old", Convolved(), opset=14, dynamo=(0,))
     torch_model("causal", Causal())
@@ -253,7 +254,7 @@ def exported():
     torch_model("heads", Heads())
     index = np.arange(SEQUENCES * STEPS).reshape(SEQUENCES, STEPS, 1) * 7 % 11
     torch_model("embedded", Embedded(), x=index, dynamic=True, feed=lambda x: x[:, 0][None])
-    torch_model("step", Step(), state=(torch.zeros(2, 1, 5),) * 2, feed=lambda x: x[:1])
+    torch_model("step", Step(), state=(zeros(5), zeros(5)), feed=lambda x: x[:1])
     for kind in ("torch", "dynamo"):
         step_golden(f"{kind}_step", x)
 

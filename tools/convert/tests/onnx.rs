@@ -170,7 +170,7 @@ fn model(dims: &[i64], nodes: &[Vec<u8>], more: &[Vec<u8>]) -> Vec<u8> {
         floats("K", &[4, 3, 3]),
         floats("three", &[3]),
         floats("five", &[5]),
-        floats("steps", &[1, 4, 1]),
+        floats("steps", &[4, 1, 1]),
         ints("zero", &[0]),
         ints("one", &[1]),
         ints("two", &[2]),
@@ -394,8 +394,10 @@ fn damaged_files() {
     std::fs::copy(self::folder().join("external.bin"), folder.path().join("external.bin")).unwrap();
     let path = folder.path().join("m.onnx");
     let (mut networks, mut errors) = (0, 0);
+    let mut slowest = std::time::Duration::ZERO;
     let mut load = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
+        let start = std::time::Instant::now();
         match import::load(&path, None) {
             Ok(_) => networks += 1,
             Err(e) => {
@@ -404,18 +406,20 @@ fn damaged_files() {
                 errors += 1;
             }
         }
+        slowest = slowest.max(start.elapsed());
     };
     for model in fixtures() {
         let whole = std::fs::read(&model).unwrap();
-        for k in 0..60 {
-            load(&whole[..whole.len() * k / 60]);
+        for k in 0..40 {
+            load(&whole[..whole.len() * k / 40]);
         }
-        for _ in 0..1000 {
+        for _ in 0..100 {
             let mut bytes = whole.clone();
             bytes[random(whole.len())] = random(256) as u8;
             load(&bytes);
         }
     }
-    println!("{networks} networks and {errors} errors in {:.1} s", start.elapsed().as_secs_f64());
-    assert!(start.elapsed().as_secs() < 60);
+    let total = start.elapsed().as_secs_f64();
+    println!("{networks} networks and {errors} errors in {total:.1} s, the slowest in {slowest:?}");
+    assert!(slowest.as_secs() < 10);
 }

@@ -27,7 +27,8 @@ pub fn load(model: &Path, map: Option<&Path>) -> Result<Network> {
         }
         Some("onnx") => {
             if let Some(map) = &map {
-                map.without_layers()?;
+                let own = |e| Error { cause: "an ONNX model tells its layers itself".to_owned(), ..e };
+                map.without_layers().map_err(own)?;
             }
             onnx::load(model)?
         }

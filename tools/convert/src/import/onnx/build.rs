@@ -4,7 +4,8 @@ use super::signal::{Axis, Column, Row, Signal};
 use super::size::Size;
 use super::{Fault, fault};
 use cellstate_reference::{Activation, Dense, Head, InputMap, Layer, Matrix, Network, Node, Source};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 /// The most numbers that one model may make the importer hold beside its weights.
 const MOST: usize = 1 << 27;
@@ -29,13 +30,23 @@ pub(super) struct Builder {
     widths: Vec<usize>,
     inputs: usize,
     /// Nodes that flatten a sequence.
-    flattened: Vec<usize>,
+    flattened: HashSet<usize>,
+    /// Sources that were made for signals, by their columns, which must live as long.
+    wholes: HashMap<*const Vec<Column>, (Rc<Vec<Column>>, Vec<Source>)>,
     spent: usize,
 }
 
 impl Builder {
     pub(super) fn new(inputs: usize) -> Self {
-        Self { made: Vec::new(), picks: HashMap::new(), widths: Vec::new(), inputs, flattened: Vec::new(), spent: 0 }
+        Self {
+            made: Vec::new(),
+            picks: HashMap::new(),
+            widths: Vec::new(),
+            inputs,
+            flattened: HashSet::new(),
+            wholes: HashMap::new(),
+            spent: 0,
+        }
     }
 
     /// Counts numbers that are about to be allocated.
@@ -104,6 +115,17 @@ impl Builder {
         if let Some(from) = self.joined(&signal.columns) {
             return Ok(from);
         }
+        let key = Rc::as_ptr(&signal.columns);
+        if let Some((_, from)) = self.wholes.get(&key) {
+            return Ok(from.clone());
+        }
+        let from = self.gathered(name, signal)?;
+        self.wholes.insert(key, (Rc::clone(&signal.columns), from.clone()));
+        Ok(from)
+    }
+
+    /// A layer that yields the signal's features.
+    fn gathered(&mut self, name: &str, signal: &Signal) -> Result<Vec<Source>, Fault> {
         if signal.columns.iter().all(|c| c.terms.len() == 1) {
             let bare = |c: &Column| Column::one(c.terms[0].source, c.terms[0].index);
             if let Some(from) = self.joined(&signal.columns.iter().map(bare).collect::<Vec<_>>()) {
@@ -258,7 +280,7 @@ impl Builder {
         let from = self.whole(&format!("{name}/features"), signal)?;
         let window = Layer::Window { taps, dilation: 1, stride: 1, causal: false };
         let node = self.node(name, window, from);
-        self.flattened.push(node);
+        self.flattened.insert(node);
         let mut axes = signal.axes.clone();
         axes[axis] = Axis::Features(taps);
         // The window's values are tap by tap: as if time were the first axis. Move it to where it stands.

@@ -6,7 +6,7 @@ use super::op::{Op, Value};
 use super::signal::{Axis, Row, Signal, UNIT};
 use super::size::Size;
 use super::{Fault, fault};
-use cellstate_reference::{Layer, Matrix, Source};
+use cellstate_reference::{Layer, Matrix};
 
 const AGAIN: &str = "export the model again";
 const CAUSAL: &str = "pad on the left alone by (kernel - 1) * dilation, or not at all";
@@ -105,7 +105,8 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
     let rows = |k: usize, row: Row| signal.axes[k] == UNIT || signal.axes[k].is(row);
     let steps: Vec<usize> = (2..signal.axes.len()).filter(|&k| signal.axes[k] != UNIT).collect();
     if !rows(0, Row::Batch) || signal.axes[1] != Axis::Features(inputs) || steps.iter().any(|&k| !rows(k, Row::Time)) {
-        return Err(fault("it is not over time", "use convolutions over (batch, features, time)"));
+        let wrong = fault("it is not over time", "use convolutions over (batch, features, time)");
+        return Err(Fault { order: true, ..wrong });
     }
     if group == 0 || own.checked_mul(group) != Some(inputs) || !outputs.is_multiple_of(group) || outputs == 0 {
         let cause = format!("it takes {own} features in {group} groups and is given {inputs}");
@@ -144,10 +145,6 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
         let window =
             builder.node(&format!("{}/window", op.name), Layer::Window { taps, dilation, stride, causal }, from);
         let joined = Signal::new(vec![Axis::Features(columns)], builder.columns(window));
-        debug_assert!(matches!(
-            joined.columns.first().and_then(super::signal::Column::plain),
-            Some((Source::Node(_), 0))
-        ));
         builder.linear(&op.name, &joined, &w, bias)?
     };
     let mut out = signal.with(axes, builder.columns(node));

@@ -160,7 +160,8 @@ fn broadcast(builder: &mut Builder, a: &[Size], b: &[Size]) -> Result<(Vec<Size>
             _ => return Err(unclear("a shape")),
         });
     }
-    builder.spend(dims.iter().map(|d| d.stored()).try_fold(1usize, usize::checked_mul))?;
+    // Two lists of positions, and three numbers for an integer.
+    builder.spend(dims.iter().map(|d| d.stored()).try_fold(4usize, usize::checked_mul))?;
     let walk = |own: &[Size]| {
         let mut stride = 1;
         let mut axes: Vec<(usize, usize)> = own
@@ -297,7 +298,7 @@ fn range(builder: &mut Builder, inputs: &[Option<&Tensor>]) -> Result<Tensor, Fa
         return Err(unclear("a range"));
     };
     let count = (i128::from(end) - i128::from(start)).div_euclid(i128::from(step)).max(0);
-    builder.spend(usize::try_from(count).ok())?;
+    builder.spend(usize::try_from(count).ok().and_then(|n| n.checked_mul(3)))?;
     let all = (0..=count as i64).map(|k| start.saturating_add(k.saturating_mul(step)));
     let within = all.filter(|&v| if step > 0 { v < end } else { v > end });
     Ok(Tensor::list(within.map(Size::of).collect()))

@@ -275,7 +275,7 @@ pub(super) fn slices(op: &Op, dims: &[Size]) -> Result<Vec<(usize, Range)>, Faul
         None => (0..dims.len().min(starts.len())).collect(),
     };
     let steps = op.list(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
-    if [starts.len(), ends.len(), steps.len()] != [axes.len(); 3] {
+    if [starts.len(), ends.len(), steps.len()] != [axes.len(); 3] || axes.len() > dims.len() {
         return Err(missing());
     }
     let range = |k: usize| Range { start: starts[k], end: ends[k], step: steps[k] };
@@ -433,10 +433,10 @@ fn concat(op: &Op) -> Result<Signal, Fault> {
             return Err(fault("it joins sequences one after the other", "join features of the same steps"));
         };
         total += n;
+        if columns.len() > u16::MAX as usize {
+            return Err(fault("it joins more than 65535 features", "give a model for a microcontroller"));
+        }
         columns.extend(part.transposed(&front).columns.iter().cloned());
-    }
-    if columns.len() > u16::MAX as usize {
-        return Err(fault("it joins more than 65535 features", "give a model for a microcontroller"));
     }
     let mut axes: Vec<Axis> = front.iter().map(|&k| first.axes[k].clone()).collect();
     axes[0] = Axis::Features(total);

@@ -125,7 +125,11 @@ impl<'a> Graph<'a> {
         let letters: &[&str] = match sizes.len() {
             1 => &["F", "T"],
             2 => &["TF", "BT", "TB", "BF"],
-            3 => &["BTF", "TBF", "BFT"],
+            // Features come before time only where a convolution wants that, or something turns the axes.
+            3 if self.order.iter().any(|n| ["Conv", "Transpose"].contains(&n.op_type.as_str())) => {
+                &["BTF", "TBF", "BFT"]
+            }
+            3 => &["BTF", "TBF"],
             _ => {
                 return refuse(
                     format!("it has {} axes", sizes.len()),

@@ -37,10 +37,12 @@ use std::path::Path;
 struct Fault {
     cause: String,
     remedy: String,
+    /// The order of the axes is wrong: with another order the rest may be right.
+    order: bool,
 }
 
 fn fault(cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
-    Fault { cause: cause.into(), remedy: remedy.into() }
+    Fault { cause: cause.into(), remedy: remedy.into(), order: false }
 }
 
 pub(super) fn load(path: &Path) -> Result<Network> {
@@ -51,7 +53,7 @@ pub(super) fn load(path: &Path) -> Result<Network> {
     let graph = graph.ok_or_else(|| Error::new(path, "it holds no operators", "export the model again"))?;
     let opset = model.opset_import.iter().find(|o| ["", "ai.onnx"].contains(&o.domain.as_str()));
     let graph = graph::Graph::new(path, &graph, opset.map_or(1, |o| o.version))?;
-    let mut furthest: Option<(usize, Error)> = None;
+    let mut furthest: Option<(walk::Reached, Error)> = None;
     for layout in graph.layouts()? {
         match walk::walk(&graph, layout) {
             Ok(network) => return Ok(network),

@@ -45,6 +45,11 @@ pub(super) struct Part {
 }
 
 impl Part {
+    /// The features of the value.
+    pub(super) fn width(&self) -> usize {
+        self.of.width()
+    }
+
     fn is_of(&self, other: &Signal) -> bool {
         Rc::ptr_eq(&self.of.columns, &other.columns) && self.of.reversed == other.reversed
     }

@@ -124,6 +124,7 @@ fn added(builder: &mut Builder, a: &Signal, b: &Signal, factor: f64) -> Result<S
             }
         }
     }
+    builder.spend(a.terms().checked_add(b.terms()))?;
     let kind = |s: &Signal| (s.axes.clone(), s.ended, s.reversed, s.tail);
     if kind(&a) != kind(&b) {
         return Err(fault("it adds values of different steps or shapes", "add features of the same steps"));

@@ -191,6 +191,10 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
     let functions = activations(op, reverse.len())?;
     let (h, state) = initial(op, 5, &weights, batch_first)?;
     let (c, cell_state) = if gates == 4 { initial(op, 6, &weights, batch_first)? } else { (h.clone(), false) };
+    if state && cell_state && op.node.input.get(5) == op.node.input.get(6) {
+        let cause = "its hidden and its cell state are the same input";
+        return Err(fault(cause, "export the model with two different tensors as examples of the states"));
+    }
     let (mut all, mut ends): (Vec<Column>, Vec<Column>) = (Vec::new(), Vec::new());
     for (d, &reverse) in reverse.iter().enumerate() {
         let (w, r, bias) = weights.of(d);
@@ -273,7 +277,8 @@ fn checked_input(signal: &Signal, batch_first: bool) -> Result<Option<Size>, Fau
         && signal.axes[2] == Axis::Features(signal.width());
     if !fits {
         let order = if batch_first { "(batch, time, features)" } else { "(time, batch, features)" };
-        return Err(fault(format!("its input is not {order}"), format!("give it {order}")));
+        let wrong = fault(format!("its input is not {order}"), format!("give it {order}"));
+        return Err(Fault { order: true, ..wrong });
     }
     Ok(steps.map(|(_, n)| n))
 }

@@ -11,8 +11,14 @@ use cellstate_reference::{Network, Source};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The network of a graph whose input has these axes; or how many operators made sense, and what is wrong with the next.
-pub(super) fn walk(graph: &Graph, (input, axes): (&str, Vec<Axis>)) -> Result<Network, (usize, Error)> {
+/// How many operators made sense, and whether the order of axes did at the next one.
+pub(super) type Reached = (usize, bool);
+
+/// The most axes that a value may have.
+const AXES: usize = 16;
+
+/// The network of a graph whose input has these axes; or how far it made sense, and what is wrong there.
+pub(super) fn walk(graph: &Graph, (input, axes): (&str, Vec<Axis>)) -> Result<Network, (Reached, Error)> {
     let width = axes.iter().map(Axis::features).product();
     let mut builder = Builder::new(width);
     let columns = (0..width).map(|k| Column::one(Source::Input, k)).collect();
@@ -27,11 +33,18 @@ pub(super) fn walk(graph: &Graph, (input, axes): (&str, Vec<Axis>)) -> Result<Ne
     for (done, node) in graph.order.iter().enumerate() {
         let at = |f: Fault| {
             let place = format!("layer {:?} ({})", name(node), plain(&node.op_type));
-            (done, Error::new(graph.path, plain(&f.cause), plain(&f.remedy)).at(place))
+            ((done, !f.order), Error::new(graph.path, plain(&f.cause), plain(&f.remedy)).at(place))
         };
         let mut inputs = Vec::new();
         for (k, value) in node.input.iter().enumerate() {
-            inputs.push(take(graph, &mut values, value).map_err(|e| (done, e))?);
+            let taken = take(graph, &mut values, value).map_err(|e| ((done, true), e))?;
+            // Three numbers each.
+            if let Some(Value::Tensor(t)) = &taken
+                && let Some(sizes) = t.sizes()
+            {
+                builder.spend(sizes.len().checked_mul(3)).map_err(at)?;
+            }
+            inputs.push(taken);
             // A value that is named and not there: only a cut file has that.
             if inputs[k].is_none() && !value.is_empty() {
                 return Err(at(fault(format!("its input {value:?} is made by nothing"), "export the model again")));
@@ -40,17 +53,34 @@ pub(super) fn walk(graph: &Graph, (input, axes): (&str, Vec<Axis>)) -> Result<Ne
         let op = Op { path: graph.path, node, name: name(node), opset: graph.opset, inputs };
         let made = step(&mut builder, &op).map_err(at)?;
         for (name, value) in node.output.iter().zip(made) {
-            // A feature is some eight times as large as a number.
-            if let Value::Signal(s) = &value
-                && Rc::strong_count(&s.columns) == 1
-            {
-                builder.spend(s.terms().checked_mul(8)).map_err(at)?;
-            }
+            bounded(&mut builder, &value).map_err(at)?;
             values.insert(name, value);
         }
     }
     let done = graph.order.len();
-    finish(graph, builder, &mut values, steps).map_err(|e| (done, e))
+    finish(graph, builder, &mut values, steps).map_err(|e| ((done, true), e))
+}
+
+/// Counts what a value holds: a feature is some eight times as large as a number.
+fn bounded(builder: &mut Builder, value: &Value) -> Result<(), Fault> {
+    let axes = match value {
+        Value::Signal(s) => {
+            if Rc::strong_count(&s.columns) == 1 {
+                builder.spend(s.terms().checked_mul(8))?;
+            }
+            s.axes.len()
+        }
+        Value::Norm(part) => {
+            builder.spend(Some(part.width()))?;
+            0
+        }
+        Value::Tensor(t) => t.dims.len(),
+        Value::Foreign(..) => 0,
+    };
+    if axes > AXES {
+        return Err(fault(format!("its value has {axes} axes"), "export the model again"));
+    }
+    Ok(())
 }
 
 /// A value; one that is taken again elsewhere is not open to changes.
