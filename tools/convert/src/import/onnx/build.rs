@@ -19,9 +19,12 @@ pub(super) enum End {
 
 /// A node to be, or one step of another's sequence.
 enum Made {
-    Layer(Node),
+    Layer(Box<Node>),
     Pick(Source, End),
 }
+
+/// Columns, and the sources whose joined values they are.
+type Whole = (Rc<Vec<Column>>, Vec<Source>);
 
 pub(super) struct Builder {
     made: Vec<Made>,
@@ -32,7 +35,7 @@ pub(super) struct Builder {
     /// Nodes that flatten a sequence.
     flattened: HashSet<usize>,
     /// Sources that were made for signals, by their columns, which must live as long.
-    wholes: HashMap<*const Vec<Column>, (Rc<Vec<Column>>, Vec<Source>)>,
+    wholes: HashMap<*const Vec<Column>, Whole>,
     spent: usize,
 }
 
@@ -69,7 +72,7 @@ impl Builder {
     pub(super) fn node(&mut self, name: &str, layer: Layer, from: Vec<Source>) -> usize {
         let inputs = from.iter().map(|&s| self.width(s)).sum();
         self.widths.push(layer.outputs(inputs));
-        self.made.push(Made::Layer(Node::new(name, layer, from)));
+        self.made.push(Made::Layer(Box::new(Node::new(name, layer, from))));
         self.made.len() - 1
     }
 
@@ -148,7 +151,7 @@ impl Builder {
             let cause = format!("it takes {} values and is given {}", w.cols, signal.width());
             return Err(fault(cause, "export the model again"));
         }
-        let scaled = signal.columns.iter().any(|c| c.offset != 0.0 || c.terms.len() == 1 && c.terms[0].factor != 1.0);
+        let scaled = signal.columns.iter().any(|c| c.offset != 0.0 || c.terms.len() == 1 && c.plain().is_none());
         if scaled || self.joined(&signal.columns).is_some() {
             return Ok((self.whole(&format!("{name}/input"), signal)?, w.clone()));
         }
@@ -221,7 +224,9 @@ impl Builder {
         let index = |c: &Column| c.plain().filter(|(s, _)| *s == Source::Node(node)).map(|(_, k)| k);
         let at: Vec<usize> = signal.columns.iter().map(index).collect::<Option<_>>()?;
         let mut seen = vec![false; self.widths[node]];
-        at.iter().for_each(|&k| seen[k] = true);
+        for &k in &at {
+            seen[k] = true;
+        }
         (at.len() == seen.len() && seen.iter().all(|&s| s)).then_some((node, at))
     }
 
@@ -361,7 +366,7 @@ impl Builder {
             match &self.made[k] {
                 Made::Layer(node) => {
                     let from = node.from.iter().map(moved).collect();
-                    nodes.push(Node { from, ..node.clone() });
+                    nodes.push(Node { from, ..(**node).clone() });
                 }
                 Made::Pick(source, end) => {
                     let other = self.picks.get(&(*source, if *end == End::Last { End::First } else { End::Last }));

@@ -35,7 +35,7 @@ pub(super) fn fold(builder: &mut Builder, op: &Op) -> Result<Option<Tensor>, Fau
     let second = inputs.get(1).copied().flatten();
     Ok(Some(match op.kind() {
         "Identity" | "Dropout" => first.clone(),
-        "Cast" => cast(op, first)?,
+        "Cast" => cast(op, first),
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Min" | "Max" | "Equal" | "Less" | "Greater" => {
             let second = second.ok_or_else(|| unclear("a number"))?;
             binary(builder, op.kind(), first, second)?
@@ -128,7 +128,7 @@ fn shape(op: &Op) -> Result<Option<Tensor>, Fault> {
     Ok(Some(Tensor::list(sizes.get(start..end).unwrap_or(&[]).to_vec())))
 }
 
-fn cast(op: &Op, t: &Tensor) -> Result<Tensor, Fault> {
+fn cast(op: &Op, t: &Tensor) -> Tensor {
     let floats = matches!(op.int("to"), Some(1 | 10 | 11 | 16));
     let data = match (&t.data, floats) {
         (Data::Ints(_), true) => match t.to_floats() {
@@ -143,7 +143,7 @@ fn cast(op: &Op, t: &Tensor) -> Result<Tensor, Fault> {
         (Some(9), Data::Ints(v)) => Data::Ints(v.iter().map(|&n| Size::of(i64::from(n != Size::of(0)))).collect()),
         (_, data) => data,
     };
-    Ok(Tensor { dims: t.dims.clone(), data })
+    Tensor { dims: t.dims.clone(), data }
 }
 
 /// The shape of a broadcast, and for each of two shapes the positions of its elements in it.
@@ -226,7 +226,7 @@ fn binary(builder: &mut Builder, kind: &str, a: &Tensor, b: &Tensor) -> Result<T
         "Pow" => number(f64::powf),
         "Min" => number(f64::min),
         "Max" => number(f64::max),
-        "Equal" => truth(|x, y| x == y),
+        "Equal" => truth(|x, y| x - y == 0.0),
         "Less" => truth(|x, y| x < y),
         _ => truth(|x, y| x > y),
     };
@@ -292,7 +292,7 @@ fn filled(builder: &mut Builder, t: &Tensor, shape: &[Size]) -> Result<Tensor, F
 }
 
 fn range(builder: &mut Builder, inputs: &[Option<&Tensor>]) -> Result<Tensor, Fault> {
-    let ints: Option<Vec<i64>> = inputs.iter().map(|t| t.and_then(|t| t.ints())?.first().copied()).collect();
+    let ints: Option<Vec<i64>> = inputs.iter().map(|t| t.and_then(Tensor::ints)?.first().copied()).collect();
     let Some([start, end, step]) = ints.as_deref().and_then(|v| <[i64; 3]>::try_from(v).ok()).filter(|v| v[2] != 0)
     else {
         return Err(unclear("a range"));
@@ -321,24 +321,25 @@ fn concat(op: &Op, inputs: &[Option<&Tensor>]) -> Result<Tensor, Fault> {
     }
     let outer: usize = first.stored()[..axis].iter().product();
     let ints: Option<Vec<&[Size]>> = parts.iter().map(|p| p.sizes()).collect();
-    fn join<T: Copy>(outer: usize, parts: &[&[T]]) -> Vec<T> {
-        let row = |o: usize| {
-            parts.iter().flat_map(move |p| {
-                let span = p.len() / outer.max(1);
-                p[o * span..][..span].iter().copied()
-            })
-        };
-        (0..outer).flat_map(row).collect()
-    }
-    let data = match ints {
-        Some(ints) => Data::Ints(join(outer, &ints)),
-        None => {
-            let floats: Option<Vec<Vec<f64>>> = parts.iter().map(|p| p.to_floats()).collect();
-            let floats = floats.ok_or_else(|| unclear("a list"))?;
-            Data::Floats(join(outer, &floats.iter().map(Vec::as_slice).collect::<Vec<_>>()))
-        }
+    let data = if let Some(ints) = ints {
+        Data::Ints(join(outer, &ints))
+    } else {
+        let floats: Option<Vec<Vec<f64>>> = parts.iter().map(|p| p.to_floats()).collect();
+        let floats = floats.ok_or_else(|| unclear("a list"))?;
+        Data::Floats(join(outer, &floats.iter().map(Vec::as_slice).collect::<Vec<_>>()))
     };
     Ok(Tensor { dims, data })
+}
+
+/// Arrays of `outer` rows side by side.
+fn join<T: Copy>(outer: usize, parts: &[&[T]]) -> Vec<T> {
+    let row = |o: usize| {
+        parts.iter().flat_map(move |p| {
+            let span = p.len() / outer.max(1);
+            p[o * span..][..span].iter().copied()
+        })
+    };
+    (0..outer).flat_map(row).collect()
 }
 
 fn gather(builder: &mut Builder, op: &Op, t: &Tensor, indices: &Tensor) -> Result<Tensor, Fault> {

@@ -2,7 +2,7 @@
 
 use super::build::{Builder, End};
 use super::op::{Op, Value};
-use super::signal::{Axis, Row, Signal, UNIT};
+use super::signal::{Axis, Clash, Row, Signal, UNIT};
 use super::size::Size;
 use super::{Fault, fault};
 use cellstate_reference::{Layer, Source};
@@ -171,14 +171,13 @@ fn reshaped(builder: &mut Builder, op: &Op) -> Result<Signal, Fault> {
         || fault("its shape mixes the batch or the time with something else", "keep (batch, time, features) apart");
     let sizes = |s: &Signal| s.axes.iter().map(Axis::size).collect::<Option<Vec<_>>>().ok_or_else(mixed);
     let shape = target(op, &sizes(signal)?)?;
-    match signal.reshaped(&shape).ok_or_else(mixed)? {
-        Some(done) => Ok(done),
-        // All steps of a sequence side by side.
-        None => {
-            let flat = builder.unroll(&op.name, whole_steps(signal)?)?;
-            flat.reshaped(&shape).flatten().ok_or_else(mixed)
-        }
+    match signal.reshaped(&shape) {
+        Err(Clash::Time) => {}
+        other => return other.map_err(|_| mixed()),
     }
+    // All steps of a sequence side by side.
+    let flat = builder.unroll(&op.name, whole_steps(signal)?)?;
+    flat.reshaped(&shape).map_err(|_| mixed())
 }
 
 /// A signal whose steps are those of a sequence that runs forward.
@@ -292,9 +291,8 @@ fn sliced(builder: &mut Builder, op: &Op) -> Result<Signal, Fault> {
                 signal.chosen(axis, &at.ok_or_else(|| fault("it takes no features", AGAIN))?)
             }
             Axis::Rows(rows) => {
-                let (row, length) = match rows[..] {
-                    [one] => one,
-                    _ => return Err(fault("it cuts an axis of batch and time together", STEPS)),
+                let [(row, length)] = rows[..] else {
+                    return Err(fault("it cuts an axis of batch and time together", STEPS));
                 };
                 rows_cut(builder, &signal, axis, row, length, &range)?
             }

@@ -59,8 +59,8 @@ impl Part {
     }
 
     /// What follows without a change of axes.
-    fn then(&self, stage: Stage) -> Option<Value> {
-        Some(self.next(self.axes.clone(), stage))
+    fn then(&self, stage: Stage) -> Value {
+        self.next(self.axes.clone(), stage)
     }
 
     /// A value of its axes.
@@ -71,7 +71,7 @@ impl Part {
     }
 
     /// A constant's value for each feature, and the axes of both together; none if it is not of these features.
-    fn constant(&self, builder: &mut Builder, t: &Tensor) -> Result<Option<(Vec<Axis>, Vec<f64>)>, Fault> {
+    fn constant(&self, builder: &mut Builder, t: &Tensor) -> Result<Option<Spread>, Fault> {
         let (both, values) = aligned(builder, &self.shape(), t)?;
         let width = self.of.width();
         Ok(match values[..] {
@@ -80,6 +80,9 @@ impl Part {
         })
     }
 }
+
+/// Axes, and a value for each feature.
+type Spread = (Vec<Axis>, Vec<f64>);
 
 /// The axes of two values of which one may lack the features.
 fn together(a: &[Axis], b: &[Axis]) -> Option<Vec<Axis>> {
@@ -114,7 +117,7 @@ pub(super) fn part(builder: &mut Builder, op: &Op) -> Result<Option<Value>, Faul
             }
         }
         ("Neg", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Mean(factor) => p.then(Stage::Mean(-factor)),
+            Stage::Mean(factor) => Some(p.then(Stage::Mean(-factor))),
             _ => None,
         },
         ("Sub", Some(Value::Signal(x)), Some(Value::Norm(p))) if p.is_of(x) && matches!(p.stage, Stage::Mean(1.0)) => {
@@ -123,14 +126,14 @@ pub(super) fn part(builder: &mut Builder, op: &Op) -> Result<Option<Value>, Faul
         ("Pow", Some(Value::Norm(p)), Some(Value::Tensor(t)))
             if matches!(p.stage, Stage::Centered) && t.scalar() == Some(2.0) =>
         {
-            p.then(Stage::Squared)
+            Some(p.then(Stage::Squared))
         }
         ("Sqrt", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Shifted(epsilon) => p.then(Stage::Deviation(epsilon)),
+            Stage::Shifted(epsilon) => Some(p.then(Stage::Deviation(epsilon))),
             _ => None,
         },
         ("Reciprocal", Some(Value::Norm(p)), _) => match p.stage {
-            Stage::Deviation(epsilon) => p.then(Stage::Inverse(epsilon, vec![1.0; p.of.width()])),
+            Stage::Deviation(epsilon) => Some(p.then(Stage::Inverse(epsilon, vec![1.0; p.of.width()]))),
             _ => None,
         },
         ("Div", Some(Value::Norm(p)), Some(Value::Norm(q))) if q.is_of(&p.of) => {
@@ -159,7 +162,7 @@ fn with_constant(builder: &mut Builder, op: &Op, a: &Value, b: &Value) -> Result
     };
     if let ("Add", Stage::Variance) = (op.kind(), &p.stage) {
         let Some((axes, values)) = p.constant(builder, t)? else { return Ok(None) };
-        let same = values.iter().all(|&v| v == values[0]) && axes.iter().all(|a| a.features() == 1);
+        let same = values.iter().all(|&v| v - values[0] == 0.0) && axes.iter().all(|a| a.features() == 1);
         return Ok(same.then(|| p.next(axes, Stage::Shifted(values[0]))));
     }
     let pairs =
@@ -204,10 +207,10 @@ fn joined(builder: &mut Builder, op: &Op, a: &Value, b: &Value) -> Result<Option
                 return Ok(Some(p.next(axes, Stage::Moved(*epsilon, scale, zeros))));
             }
             ("Add" | "Sub", Stage::Scaled(epsilon, scale), Some(Stage::Moved(same, mean, offset)))
-                if (left || op.kind() == "Add") && same == epsilon =>
+                if (left || op.kind() == "Add") && same - epsilon == 0.0 =>
             {
                 let sign = if op.kind() == "Add" { 1.0 } else { -1.0 };
-                if mean.iter().zip(scale).all(|(m, s)| m * sign == -s) {
+                if mean.iter().zip(scale).all(|(m, s)| m * sign + s == 0.0) {
                     let offset = offset.iter().map(|o| o * sign).collect();
                     let of = Signal { axes, ..p.of.clone() };
                     return made(builder, op, &of, scale.clone(), offset, *epsilon).map(Some);

@@ -170,12 +170,12 @@ pub(super) fn activation(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, F
 /// `max(0, min(1, alpha x + beta))`: ONNX's defaults are 1/5 and 1/2.
 pub(super) fn hard_sigmoid(alpha: Option<f32>, beta: Option<f32>) -> Result<Activation, Fault> {
     let (alpha, beta) = (alpha.unwrap_or(0.2), beta.unwrap_or(0.5));
-    if beta != 0.5 || !alpha.is_finite() || alpha <= 0.0 {
+    if beta - 0.5 != 0.0 || !alpha.is_finite() || alpha <= 0.0 {
         let cause = format!("its HardSigmoid has alpha {alpha} and beta {beta}");
         return Err(fault(cause, "use an alpha above 0 and beta 0.5"));
     }
     // The usual slopes as they are meant, not as 32 bits round them.
-    let meant = [0.2, 1.0 / 6.0, 0.25, 0.5].into_iter().find(|&s: &f64| s as f32 == alpha);
+    let meant = [0.2, 1.0 / 6.0, 0.25, 0.5].into_iter().find(|&s: &f64| s as f32 - alpha == 0.0);
     Ok(Activation::HardSigmoid { slope: meant.unwrap_or(alpha.into()) })
 }
 

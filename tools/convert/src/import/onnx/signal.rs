@@ -81,6 +81,15 @@ impl Column {
     }
 }
 
+/// Why a value does not fit another shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clash {
+    /// An axis would mix time and features, which unrolling the sequence makes possible.
+    Time,
+    /// The lengths do not fit, or an axis would mix what must stay apart.
+    Shape,
+}
+
 /// A value that depends on the input.
 #[derive(Clone, Debug)]
 pub(super) struct Signal {
@@ -173,10 +182,14 @@ impl Signal {
         Self { axes, columns, ..self.clone() }
     }
 
-    /// In another shape with the same elements in the same order. `None`: an axis would mix what must stay apart.
-    ///
-    /// `Some(None)`: it would mix time and features, which unrolling the sequence makes possible.
-    pub(super) fn reshaped(&self, target: &[Size]) -> Option<Option<Self>> {
+    /// In another shape with the same elements in the same order.
+    pub(super) fn reshaped(&self, target: &[Size]) -> Result<Self, Clash> {
+        let (axes, mixed) = self.regrouped(target).ok_or(Clash::Shape)?;
+        if mixed { Err(Clash::Time) } else { Ok(Self { axes, ..self.clone() }) }
+    }
+
+    /// The axes of another shape, and whether one mixes time and features.
+    fn regrouped(&self, target: &[Size]) -> Option<(Vec<Axis>, bool)> {
         let mut atoms: Vec<Axis> = Vec::new();
         for axis in self.axes.iter().rev() {
             match axis {
@@ -218,6 +231,6 @@ impl Signal {
         if !atoms.is_empty() {
             return None;
         }
-        Some((!mixed).then(|| Self { axes, ..self.clone() }))
+        Some((axes, mixed))
     }
 }
