@@ -34,7 +34,7 @@ fn rows(network: &Network, sequence: &[f64]) -> Vec<Vec<Vec<f64>>> {
 fn worst(network: &Network, golden: &Path) -> f64 {
     let x = data::read_array(golden, "x").unwrap();
     let [sequences, steps, features] = x.shape[..] else { panic!("{:?}", x.shape) };
-    assert_eq!(features, network.inputs(), "{golden:?}");
+    assert_eq!(features, network.inputs(), "{}", golden.display());
     let mut worst = 0.0f64;
     for (k, sequence) in x.data.chunks_exact(steps * features).enumerate() {
         for (head, mut got) in rows(network, sequence).into_iter().enumerate() {
@@ -45,15 +45,15 @@ fn worst(network: &Network, golden: &Path) -> f64 {
             if due == 1 {
                 got.drain(..got.len() - 1);
             }
-            assert_eq!(got.len(), due, "{golden:?}: rows");
+            assert_eq!(got.len(), due, "{}: rows", golden.display());
             for (row, expected) in got.iter().zip(y.data[k * due * width..].chunks_exact(width)) {
-                assert_eq!(row.len(), width, "{golden:?}: values");
+                assert_eq!(row.len(), width, "{}: values", golden.display());
                 worst = row.iter().zip(expected).fold(worst, |w, (a, b)| w.max((a - b).abs()));
             }
         }
     }
     let more = data::read_array(golden, &format!("y{}", network.heads.len()));
-    assert!(more.is_err(), "{golden:?}: an output is missing");
+    assert!(more.is_err(), "{}: an output is missing", golden.display());
     worst
 }
 
@@ -177,8 +177,8 @@ fn model(dims: &[i64], nodes: &[Vec<u8>], more: &[Vec<u8>]) -> Vec<u8> {
         ints("flat", &[1, -1]),
     ];
     let mut graph: Vec<u8> = nodes.iter().flat_map(|n| bytes(1, n)).collect();
-    weights.iter().for_each(|w| graph.extend(bytes(5, w)));
-    more.iter().for_each(|m| graph.extend(m));
+    graph.extend(weights.iter().flat_map(|w| bytes(5, w)));
+    graph.extend(more.concat());
     graph.extend(bytes(11, &value("x", dims)));
     graph.extend(bytes(12, &value("y", &[])));
     [int(1, 9), bytes(8, &int(2, 17)), bytes(7, &graph)].concat()
@@ -215,7 +215,7 @@ fn recurrent_layers_that_are_refused() {
     one("LSTM", "x W R", &[("input_forget", A::I(1))], &["input_forget"]);
     one("LSTM", "x W R", &[("hidden_size", A::I(3))], &["8 rows for 4 gates"]);
     one("LSTM", "x W R3", &[], &["[1, 6, 2]", "[1, 8, 2]"]);
-    one("LSTM", "x W3 R3", &[], &["recurrent weights", "[1, 4, 1]"]);
+    one("LSTM", "x W3 R3", &[], &["weights have shape [1, 6, 3]", "[1, 4, 3]"]);
     one("LSTM", "x W R", &[("direction", A::S("bidirectional"))], &["[2, 8, 3]"]);
     one("LSTM", "x W R", &[("direction", A::S("sideways"))], &["sideways"]);
     one("LSTM", "x W R", &[("activations", A::Ss(&["Elu", "Tanh", "Tanh"]))], &["Elu", "default activations"]);
@@ -225,8 +225,8 @@ fn recurrent_layers_that_are_refused() {
     one("LSTM", "x W R - two", &[], &["sequence_lens"]);
     one("LSTM", "x W R - - three", &[], &["initial state has shape [3]"]);
     one("LSTM", "x W R - - x", &[], &["initial state is computed from the input"]);
-    one("LSTM", "x x R", &[], &["weights is computed from the input"]);
-    one("LSTM", "x - R", &[], &["weights is missing"]);
+    one("LSTM", "x x R", &[], &["takes its weights from the input"]);
+    one("LSTM", "x - R", &[], &["has no weights"]);
     one("LSTM", "x W R", &[("layout", A::I(1)), ("direction", A::S("reverse")), ("clip", A::F(1.0))], &["clip"]);
     let last = [node("GRU", "x W3 R3", "- h", &[]), node("RNN", "h W1 R1", "y", &[])];
     refused(imported(&model(&[4, 1, 3], &last, &[])), &["the_rnn", "only one step is kept"]);
@@ -236,11 +236,13 @@ fn recurrent_layers_that_are_refused() {
         node("LSTM", "x W R - - h c", "y", &[]),
         [bytes(11, &value("h", &[1, 1, 2])), bytes(11, &value("c", &[1, 1, 2]))],
     );
-    assert!(imported(&model(&[4, 1, 3], &[lstm.clone()], &states)).is_ok());
+    assert!(imported(&model(&[4, 1, 3], std::slice::from_ref(&lstm), &states)).is_ok());
     let used = [lstm, node("Add", "x h", "z", &[]), node("Concat", "y z", "y2", &[])];
     assert!(imported(&model(&[4, 1, 3], &used, &states)).is_ok(), "what no output needs is not looked at");
     let two = [node("Add", "x u", "y", &[])];
     refused(imported(&model(&[4, 1, 3], &two, &[bytes(11, &value("u", &[4, 1, 3]))])), &["further input", "u"]);
+    let shared = [node("LSTM", "x W R - - h h", "y", &[])];
+    refused(imported(&model(&[4, 1, 3], &shared, &states[..1])), &["the_lstm", "same input", "two different tensors"]);
     // A window is needed, and its length unknown.
     let backward = [node("LSTM", "x W R", "y", &[("direction", A::S("reverse"))])];
     refused(imported(&model(&[0, 1, 3], &backward, &[])), &["the_lstm", "--window"]);
@@ -277,7 +279,7 @@ fn operators_that_are_refused() {
     one("Cast", "x missing", &[], &["\"missing\" is made by nothing"]);
     one("Expand", "x five", &[], &["no list of integers"]);
     one("Concat", "x x", &[("axis", A::I(0))], &["one after the other"]);
-    one("BatchNormalization", "x three three three", &[], &["variance is missing"]);
+    one("BatchNormalization", "x three three three", &[], &["has no variance"]);
     one("LayerNormalization", "x three", &[("axis", A::I(0))], &["features of a step"]);
     one("ReduceMean", "x", &[("axes", A::Is(&[7]))], &["axis 7"]);
     one("Gemm", "x V five", &[], &["5 biases for 4 values"]);
@@ -410,10 +412,10 @@ fn damaged_files() {
     };
     for model in fixtures() {
         let whole = std::fs::read(&model).unwrap();
-        for k in 0..40 {
-            load(&whole[..whole.len() * k / 40]);
+        for k in 0..30 {
+            load(&whole[..whole.len() * k / 30]);
         }
-        for _ in 0..100 {
+        for _ in 0..70 {
             let mut bytes = whole.clone();
             bytes[random(whole.len())] = random(256) as u8;
             load(&bytes);

@@ -316,7 +316,7 @@ fn rows_cut(
         return Ok(signal.clone());
     }
     if row == Row::Batch {
-        return Err(fault("it takes a part of the batch", "export the model with a fixed batch of 1"));
+        return Err(batch_cut());
     }
     if range.is_reversal(length) {
         return Ok(Signal { reversed: !signal.reversed, ..whole_steps(signal)?.clone() });
@@ -339,6 +339,10 @@ fn rows_cut(
         return Err(fault("it takes some steps of a sequence and not others", STEPS));
     };
     step_of(builder, signal, axis, end)
+}
+
+fn batch_cut() -> Fault {
+    Fault { order: true, ..fault("it takes a part of the batch", "export the model with a fixed batch of 1") }
 }
 
 /// One step, in an axis of length 1.
@@ -386,7 +390,7 @@ fn gather(builder: &mut Builder, op: &Op) -> Result<Signal, Fault> {
                 return Err(fault("it takes a step that is neither the first nor the last", STEPS));
             }
         }
-        Axis::Rows(_) => return Err(fault("it takes a part of the batch", "export the model with a fixed batch of 1")),
+        Axis::Rows(_) => return Err(batch_cut()),
     };
     Ok(if scalar { without(out, axis) } else { out })
 }

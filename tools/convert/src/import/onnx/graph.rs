@@ -60,7 +60,8 @@ impl<'a> Graph<'a> {
         let mut this =
             Self { path, opset, order, uses, outputs, inputs, initializers, read: RefCell::default(), main: None };
         let states = this.states(&makers, &graph.node);
-        this.main = this.inputs.iter().copied().find(|i| !states.contains(i.name.as_str()));
+        let sequence = |i: &&proto::ValueInfo| !states.contains(i.name.as_str());
+        this.main = this.inputs.iter().copied().find(sequence).or(this.inputs.first().copied());
         Ok(this)
     }
 

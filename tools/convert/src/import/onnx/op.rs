@@ -79,15 +79,15 @@ impl Op<'_> {
             None => Ok(None),
             Some(Value::Tensor(t)) => Ok(Some(t)),
             Some(_) => Err(fault(
-                format!("its {what} is computed from the input"),
-                format!("export a model whose {what} is constant"),
+                format!("it takes its {what} from the input"),
+                format!("export a model with constant {what}"),
             )),
         }
     }
 
     /// An input that must be there and a constant.
     pub(super) fn weights(&self, k: usize, what: &str) -> Result<&Tensor, Fault> {
-        self.constant(k, what)?.ok_or_else(|| fault(format!("its {what} is missing"), "export the model again"))
+        self.constant(k, what)?.ok_or_else(|| fault(format!("it has no {what}"), "export the model again"))
     }
 
     /// The input that depends on the network's input.

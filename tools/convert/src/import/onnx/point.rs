@@ -212,7 +212,8 @@ pub(super) fn reduce(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault
         signal = builder.unroll(&op.name, &signal)?;
     }
     if axes.iter().any(|&k| matches!(signal.axes[k], Axis::Rows(_))) {
-        return Err(fault("it is over the batch", "export a model that keeps the sequences of a batch apart"));
+        let wrong = fault("it is over the batch", "export a model that keeps the sequences of a batch apart");
+        return Err(Fault { order: true, ..wrong });
     }
     let stay: Vec<usize> = (0..rank).filter(|k| !axes.contains(k)).collect();
     let order: Vec<usize> = stay.iter().copied().chain((0..rank).filter(|k| axes.contains(k))).collect();
