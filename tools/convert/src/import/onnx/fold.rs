@@ -4,7 +4,7 @@ use super::build::Builder;
 use super::op::{Op, Value};
 use super::size::Size;
 use super::tensor::{Data, Tensor, along, positions, reorder};
-use super::{Fault, fault, glue};
+use super::{Fault, fault, glue, slice};
 
 const AGAIN: &str = "export the model with a fixed number of steps, or with constants folded";
 
@@ -73,7 +73,7 @@ pub(super) fn fold(builder: &mut Builder, op: &Op) -> Result<Option<Tensor>, Fau
         "Concat" => concat(op, &inputs)?,
         "Slice" => {
             let mut out = first.clone();
-            for (axis, range) in glue::slices(op, &first.dims)? {
+            for (axis, range) in slice::slices(op, &first.dims)? {
                 let at = range.of(out.dims[axis]).ok_or_else(|| unclear("a slice"))?;
                 let mut dims = out.dims.clone();
                 dims[axis] = Size::of(at.len() as i64);

@@ -6,13 +6,14 @@
 //!
 //! * [`proto`], [`read`]: the file, and weights inside and beside it;
 //! * [`graph`]: the order of the operators, and the model's inputs;
-//! * [`walk`]: one operator after another: [`fold`] constants, [`glue`] moves values, [`point`] maps each by itself,
+//! * [`walk`]: one operator after another: [`fold`] constants, [`glue`] and [`slice`] move values, [`point`] maps each by itself,
 //!   [`dense`], [`conv`], [`norm`] and [`recurrent`] make layers;
-//! * [`build`]: the network out of them.
+//! * [`build`], [`finish`]: the network out of them.
 
 mod build;
 mod conv;
 mod dense;
+mod finish;
 mod fold;
 mod glue;
 mod graph;
@@ -24,6 +25,7 @@ mod read;
 mod recurrent;
 mod signal;
 mod size;
+mod slice;
 mod tensor;
 mod walk;
 
