@@ -48,7 +48,7 @@ fn features(builder: &mut Builder, name: &str, signal: &Signal, w: &Matrix, bias
     let last = axes.last_mut().filter(|a| **a == Axis::Features(signal.width()));
     let Some(last) = last.filter(|_| signal.width() == w.cols) else {
         let cause = format!("it takes {} features where the last axis has others", w.cols);
-        return Err(fault(cause, "put the features in the last axis"));
+        return Err(fault(cause, "put the features in the last axis").of_order());
     };
     *last = Axis::Features(w.rows);
     let node = builder.linear(name, signal, w, bias)?;

@@ -167,8 +167,10 @@ fn new_axes(op: &Op, rank: usize) -> Result<Vec<usize>, Fault> {
 
 fn reshaped(builder: &mut Builder, op: &Op) -> Result<Signal, Fault> {
     let signal = op.signal(0)?;
-    let mixed =
-        || fault("its shape mixes the batch or the time with something else", "keep (batch, time, features) apart");
+    let mixed = || {
+        fault("its shape mixes the batch or the time with something else", "keep (batch, time, features) apart")
+            .of_order()
+    };
     let sizes = |s: &Signal| s.axes.iter().map(Axis::size).collect::<Option<Vec<_>>>().ok_or_else(mixed);
     let shape = target(op, &sizes(signal)?)?;
     match signal.reshaped(&shape) {
@@ -203,10 +205,9 @@ fn squeezed(op: &Op) -> Result<Signal, Fault> {
         None => (0..signal.axes.len()).filter(|&k| signal.axes[k] == UNIT).collect(),
     };
     if axes.iter().any(|&k| signal.axes[k] != UNIT) {
-        return Err(fault(
-            "it removes an axis that is longer than 1 or may be",
-            "export the model with a fixed batch of 1",
-        ));
+        let wrong =
+            fault("it removes an axis that is longer than 1 or may be", "export the model with a fixed batch of 1");
+        return Err(wrong.of_order());
     }
     let kept = signal.axes.iter().enumerate().filter(|(k, _)| !axes.contains(k)).map(|(_, a)| a.clone());
     Ok(Signal { axes: kept.collect(), ..signal.clone() })

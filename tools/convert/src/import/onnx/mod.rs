@@ -43,6 +43,13 @@ struct Fault {
     order: bool,
 }
 
+impl Fault {
+    /// About the order of axes.
+    fn of_order(self) -> Self {
+        Self { order: true, ..self }
+    }
+}
+
 fn fault(cause: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault { cause: cause.into(), remedy: remedy.into(), order: false }
 }
@@ -55,12 +62,13 @@ pub(super) fn load(path: &Path) -> Result<Network> {
     let graph = graph.ok_or_else(|| Error::new(path, "it holds no operators", "export the model again"))?;
     let opset = model.opset_import.iter().find(|o| ["", "ai.onnx"].contains(&o.domain.as_str()));
     let graph = graph::Graph::new(path, &graph, opset.map_or(1, |o| o.version))?;
-    let mut furthest: Option<(walk::Reached, Error)> = None;
+    let mut furthest: Option<(usize, Error)> = None;
     for layout in graph.layouts()? {
         match walk::walk(&graph, layout) {
             Ok(network) => return Ok(network),
-            // Of the layouts that the input might have the one is meant in which most operators make sense.
-            Err((done, error)) => {
+            // Only what is wrong with the order of axes may be right in another: nothing else is tried until it fits.
+            Err(((_, true), error)) => return Err(error),
+            Err(((done, false), error)) => {
                 if furthest.as_ref().is_none_or(|(most, _)| done > *most) {
                     furthest = Some((done, error));
                 }

@@ -255,7 +255,7 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
         if values.len() == width {
             return Ok(());
         }
-        Err(fault(format!("it has {} values for {width} features", values.len()), AGAIN))
+        Err(fault(format!("it has {} values for {width} features", values.len()), AGAIN).of_order())
     };
     fits(&scale)?;
     if op.kind() == "LayerNormalization" {
@@ -266,7 +266,9 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
             matches!(signal.axes[k], Axis::Features(_)) == (k >= axis) || signal.axes[k].features() == 1 && k < axis
         };
         if !(0..signal.axes.len()).all(inner) {
-            return Err(fault("it is not over the features of a step", "normalize the last axis, that of features"));
+            return Err(
+                fault("it is not over the features of a step", "normalize the last axis, that of features").of_order()
+            );
         }
         return Ok(vec![made(builder, op, signal, scale, offset, epsilon)?]);
     }
@@ -279,7 +281,9 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
     });
     let (offset, mean, variance) = (offset?, mean?, variance?);
     if signal.feature_axis() != Some(1) {
-        return Err(fault("it is not over features", "normalize the features: axis 1 of (batch, features, time)"));
+        return Err(
+            fault("it is not over features", "normalize the features: axis 1 of (batch, features, time)").of_order()
+        );
     }
     let factor: Vec<f64> = scale.iter().zip(&variance).map(|(s, v)| s / (v + epsilon).sqrt()).collect();
     let offset: Vec<f64> = offset.iter().zip(&mean).zip(&factor).map(|((o, m), f)| o - m * f).collect();

@@ -78,10 +78,9 @@ pub(super) fn aligned(builder: &mut Builder, signal: &Signal, t: &Tensor) -> Res
                 return Err(fault("its constant differs from step to step", "use one that is the same in all steps"));
             }
             Axis::Features(n) => {
-                return Err(fault(
-                    format!("its constant has {length} values for {n} features"),
-                    "export the model again",
-                ));
+                let wrong =
+                    fault(format!("its constant has {length} values for {n} features"), "export the model again");
+                return Err(wrong.of_order());
             }
         }
     }
@@ -185,7 +184,7 @@ fn softmax_axis(op: &Op, signal: &Signal) -> Result<(), Fault> {
     let axis = Op::axis(op.int("axis").unwrap_or(if op.opset < 13 { 1 } else { -1 }), rank)?;
     let apart = op.opset < 13 && signal.axes[axis + 1..].iter().any(|a| *a != UNIT);
     if signal.feature_axis() != Some(axis) && signal.width() > 1 || apart {
-        return Err(fault("it is not over the features of a step", "apply Softmax to the axis of features"));
+        return Err(fault("it is not over the features of a step", "apply Softmax to the axis of features").of_order());
     }
     Ok(())
 }

@@ -192,7 +192,7 @@ fn embedding(builder: &mut Builder, op: &Op, table: &super::tensor::Tensor) -> R
     let table = table.matrix()?;
     if axis != 0 || signal.width() != 1 {
         let remedy = "give each embedding one feature, and take rows of its table";
-        return Err(fault(format!("it looks up {} features at once", signal.width()), remedy));
+        return Err(fault(format!("it looks up {} features at once", signal.width()), remedy).of_order());
     }
     builder.spend(Some(table.data.len()))?;
     let from = builder.whole(&format!("{}/index", op.name), signal)?;
