@@ -8,7 +8,7 @@ use cellstate_reference::{Evaluator, Network};
 use std::path::{Path, PathBuf};
 
 /// The folders whose networks this runs: all that importers have.
-const FOLDERS: [&str; 4] = ["keras", "pytorch", "shapes", "tflite"];
+const FOLDERS: [&str; 5] = ["keras", "onnx", "pytorch", "shapes", "tflite"];
 /// What a model file ends in.
 const KINDS: [&str; 9] = ["ckpt", "h5", "keras", "onnx", "pt", "pth", "safetensors", "tflite", "zip"];
 /// What must hold of outputs, in dB: signal over noise, or noise below one thousandth of full scale. The networks are small
@@ -105,7 +105,7 @@ fn every_golden_network_runs_in_integers() {
             };
             let (signal, noise, count) = compare(&model, &network, &data);
             let snr = 10.0 * (signal / noise).log10();
-            line += &format!(" {} {snr:5.1} dB", weights.name());
+            line = format!("{line} {} {snr:5.1} dB", weights.name());
             if count == 0 || snr < least {
                 failures.push(format!("{name}: {} {snr:.1} dB of {count} values", weights.name()));
             }

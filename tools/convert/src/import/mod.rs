@@ -3,6 +3,7 @@
 mod check;
 mod keras;
 mod map;
+mod onnx;
 mod pytorch;
 mod tflite;
 
@@ -23,7 +24,7 @@ pub struct Options<'a> {
 }
 
 /// Reads a trained model by its extension: Keras `.keras` or `.h5`, PyTorch `.safetensors`, `.pt`, `.pth` or `.ckpt`,
-/// TensorFlow Lite `.tflite`.
+/// ONNX `.onnx`, TensorFlow Lite `.tflite`.
 ///
 /// # Errors
 /// A missing or damaged file, layers that are not supported or do not fit together, weights that are not finite, options
@@ -35,15 +36,16 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
         return Err(Error::new(model, "it takes no configuration", "leave out --config, which is for Keras .h5 files"));
     }
     let torch = matches!(extension, "safetensors" | "pt" | "pth" | "ckpt");
-    if let Some(map) = map.as_ref().filter(|_| matches!(extension, "keras" | "h5" | "hdf5" | "tflite")) {
+    if let Some(map) = map.as_ref().filter(|_| matches!(extension, "keras" | "h5" | "hdf5" | "onnx" | "tflite")) {
         map.without_layers()?;
     }
     let mut network = match extension {
         "keras" | "h5" | "hdf5" => keras::load(model, options)?,
+        "onnx" => onnx::load(model)?,
         "tflite" => tflite::load(model)?,
         _ if torch => pytorch::load(model, map.as_ref())?,
         _ => {
-            let remedy = "give a Keras .keras or .h5, a PyTorch .safetensors or .pt, or a .tflite file";
+            let remedy = "give a Keras .keras or .h5, a PyTorch .safetensors or .pt, an .onnx or a .tflite file";
             return Err(Error::new(model, "unknown kind of model", remedy));
         }
     };
