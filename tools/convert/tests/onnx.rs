@@ -316,6 +316,12 @@ fn graphs_that_are_refused() {
     refused(imported(&model(&[4, 1, 3], &[node("Shape", "x", "y", &[])], &[])), &["output \"y\"", "not depend"]);
     refused(imported(&[]), &["m.onnx", "no operators"]);
     refused(imported(b"PK\x03\x04 not a model"), &["m.onnx", "not a whole ONNX file"]);
+    // In another order of axes this would pass: with 40000 sequences of one step.
+    let long = [node("Flatten", "x", "f", &[]), node("Relu", "f", "y", &[])];
+    refused(imported(&model(&[1, 40000, 2], &long, &[])), &["the_flatten", "more than 65535 values"]);
+    // A window of a single feature.
+    let flat = [node("Flatten", "x", "f", &[]), node("MatMul", "f V", "y", &[])];
+    assert_eq!(imported(&model(&[1, 3, 1], &flat, &[])).unwrap().nodes.len(), 2);
     // Nodes may stand in any order, and names may hold anything.
     let turned = [node("Tanh", "a\nb", "y", &[]), node("Relu", "x", "a\nb", &[])];
     assert_eq!(imported(&model(&[4, 1, 3], &turned, &[])).unwrap().nodes.len(), 2);

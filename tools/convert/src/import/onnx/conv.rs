@@ -106,7 +106,7 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
     let steps: Vec<usize> = (2..signal.axes.len()).filter(|&k| signal.axes[k] != UNIT).collect();
     if !rows(0, Row::Batch) || signal.axes[1] != Axis::Features(inputs) || steps.iter().any(|&k| !rows(k, Row::Time)) {
         let wrong = fault("it is not over time", "use convolutions over (batch, features, time)");
-        return Err(Fault { order: true, ..wrong });
+        return Err(wrong.of_order());
     }
     if group == 0 || own.checked_mul(group) != Some(inputs) || !outputs.is_multiple_of(group) || outputs == 0 {
         let cause = format!("it takes {own} features in {group} groups and is given {inputs}");

@@ -1,9 +1,9 @@
 //! `Gemm` and `MatMul`: fully connected layers.
 
 use super::build::Builder;
-use super::glue::unpadded;
+use super::glue::{unpadded, whole_steps};
 use super::op::{Op, Value};
-use super::signal::{Axis, Signal};
+use super::signal::{Axis, Row, Signal};
 use super::{Fault, fault};
 use cellstate_reference::Matrix;
 
@@ -44,6 +44,10 @@ pub(super) fn layer(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault>
 
 /// A linear layer on the last axis.
 fn features(builder: &mut Builder, name: &str, signal: &Signal, w: &Matrix, bias: Vec<f64>) -> Result<Signal, Fault> {
+    // The steps of a single feature are what a flattened window is.
+    let steps = signal.width() == 1 && signal.axes.last().is_some_and(|a| a.is(Row::Time));
+    let unrolled = if steps { Some(builder.unroll(&format!("{name}/steps"), whole_steps(signal)?)?) } else { None };
+    let signal = unrolled.as_ref().unwrap_or(signal);
     let mut axes = signal.axes.clone();
     let last = axes.last_mut().filter(|a| **a == Axis::Features(signal.width()));
     let Some(last) = last.filter(|_| signal.width() == w.cols) else {

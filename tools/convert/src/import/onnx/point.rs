@@ -212,7 +212,7 @@ pub(super) fn reduce(builder: &mut Builder, op: &Op) -> Result<Vec<Value>, Fault
     }
     if axes.iter().any(|&k| matches!(signal.axes[k], Axis::Rows(_))) {
         let wrong = fault("it is over the batch", "export a model that keeps the sequences of a batch apart");
-        return Err(Fault { order: true, ..wrong });
+        return Err(wrong.of_order());
     }
     let stay: Vec<usize> = (0..rank).filter(|k| !axes.contains(k)).collect();
     let order: Vec<usize> = stay.iter().copied().chain((0..rank).filter(|k| axes.contains(k))).collect();

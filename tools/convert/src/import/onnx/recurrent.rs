@@ -278,7 +278,7 @@ fn checked_input(signal: &Signal, batch_first: bool) -> Result<Option<Size>, Fau
     if !fits {
         let order = if batch_first { "(batch, time, features)" } else { "(time, batch, features)" };
         let wrong = fault(format!("its input is not {order}"), format!("give it {order}"));
-        return Err(Fault { order: true, ..wrong });
+        return Err(wrong.of_order());
     }
     Ok(steps.map(|(_, n)| n))
 }

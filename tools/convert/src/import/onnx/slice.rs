@@ -132,7 +132,7 @@ fn rows_cut(
 }
 
 fn batch_cut() -> Fault {
-    Fault { order: true, ..fault("it takes a part of the batch", "export the model with a fixed batch of 1") }
+    fault("it takes a part of the batch", "export the model with a fixed batch of 1").of_order()
 }
 
 /// One step, in an axis of length 1.
