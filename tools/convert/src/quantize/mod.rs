@@ -137,6 +137,9 @@ pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) 
         if c.wide && matches!(node.layer, Float::Window { .. }) {
             return Err(fault("it is an output, and joined inputs have no unit of their own"));
         }
+        if matches!(node.layer, Float::Embedding(_)) && node.from != [Source::Input] {
+            return Err(fault("its index is computed, and on the device it must be the sample itself"));
+        }
         if let Some(h) = recurrent::beyond_one(&node.layer) {
             return Err(fault(&format!("it begins with a hidden state of {h}, beyond the 1 that it can hold")));
         }
