@@ -21,7 +21,7 @@ use crate::numeric::rounding::saturate_q15;
 /// Fractional bits of the 32-bit state.
 pub const FRAC: u8 = 30;
 
-/// One GRU layer of a checked model: its records in the order of [`Layer::sections`](crate::model::layer::Layer::sections).
+/// One GRU layer of a checked model: its records in the order of [`Shape::sections`](crate::model::layer::Shape::sections).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gru<'a> {
     pub(crate) sections: [&'a [i32]; 4],

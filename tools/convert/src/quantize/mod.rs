@@ -3,7 +3,7 @@
 //! * [`calibrate`]: what the float network does on representative data: means and ranges.
 //! * [`input`]: the map of each feature to Q0.15.
 //! * [`rows`]: one weight row to integers and a multiplier.
-//! * [`recurrent`] and [`pointwise`]: a layer from its rows and ranges.
+//! * `recurrent` and `pointwise`: a layer from its rows and ranges.
 //!
 //! What the integers mean is `docs/numeric.md`; where they stand in the blob is [`crate::emit`]'s business. Networks come
 //! [lowered](crate::lower).
@@ -37,7 +37,7 @@ const Q16_LIMIT: f64 = 32767.0;
 pub struct Layer {
     /// Shape, formats and place, as they go into the header.
     pub node: header::Node,
-    /// Biases, multipliers and weights, kind by kind as in [`device::Layer::sections`].
+    /// Biases, multipliers and weights, kind by kind as in [`device::Shape::sections`].
     pub sections: Vec<Rows>,
     /// The words behind the records.
     pub extra: Vec<i32>,
