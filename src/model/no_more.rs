@@ -22,7 +22,7 @@ impl More {
         match *self {}
     }
 
-    pub(super) const fn is_recurrent(&self) -> bool {
+    pub(crate) const fn is_recurrent(&self) -> bool {
         match *self {}
     }
 

@@ -1,6 +1,7 @@
 //! Builds without the feature `layers`: there are no layers but LSTM and dense.
 
-use super::walk::{Sequence, Step};
+use super::walk::Step;
+use crate::Model;
 use crate::kernel::Four;
 use crate::model::Place;
 use crate::model::more::More;
@@ -9,14 +10,7 @@ pub(super) fn recur(more: &More, _: &Step, _: [&[Four]; 2], _: &mut [i32], _: &m
     match *more {}
 }
 
-pub(super) fn map<'s>(
-    more: &More,
-    _: &Step,
-    _: Sequence<'s>,
-    _: impl Fn(u8) -> Sequence<'s>,
-    _: &mut [i32],
-    _: &mut [i32],
-) -> i32 {
+pub(super) fn run(more: &More, _: &Step, _: &Model, _: &mut [i32], _: usize) {
     match *more {}
 }
 

@@ -1,6 +1,7 @@
 //! The walk through the layers that only some models have, out of the way of LSTM and dense.
 
 use super::walk::{Sequence, Step, fours, halves, halves_mut, take, take_mut};
+use crate::Model;
 use crate::kernel::Four;
 use crate::layer::dense::Dense;
 use crate::layer::gru::Gru;
@@ -55,18 +56,16 @@ pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: 
     }
 }
 
-/// All steps of another layer without a hidden state; how many outputs it yielded.
+/// All steps of a layer without a hidden state.
 #[inline(never)]
-pub(super) fn map<'s>(
-    more: &More,
-    step: &Step,
-    source: Sequence<'s>,
-    second: impl Fn(u8) -> Sequence<'s>,
-    memory: &mut [i32],
-    slots: &mut [i32],
-) -> i32 {
-    let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
-    let second = more.second().map_or(source, second);
+pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], samples: usize) {
+    let (place, inputs, slot_words) = (step.place, step.place.inputs, step.place.slot_words);
+    let Some((before, mut own)) = words.split_at_mut_checked(place.state) else { return };
+    let source = Sequence::new(model, before, step.node.from, samples);
+    let second = more.second().map_or(source, |second| Sequence::new(model, before, second, samples));
+    let Some(count) = take_mut(&mut own, 1).first_mut() else { return };
+    let memory = take_mut(&mut own, place.memory_words);
+    let slots = take_mut(&mut own, place.slots * slot_words);
     let mut yielded = 0;
     // Of two sources one may have waited.
     let steps = source.count.min(second.count);
@@ -103,7 +102,7 @@ pub(super) fn map<'s>(
         }
         yielded = slot + 1;
     }
-    yielded as i32
+    *count = yielded as i32;
 }
 
 /// Puts a layer without a hidden state into its initial state. `extra` are the words behind its records.

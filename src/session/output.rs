@@ -33,9 +33,8 @@ impl<'a> Output<'a> {
         let none = Self { raw: Raw::Wide(&[]), layer: None, new: false };
         let Some(&k) = header.heads.get(head) else { return none };
         let k = usize::from(k);
-        let (Some((node, place)), Some((output, yielded))) = (model.node(k), walk::output(model, words, k, t)) else {
-            return none;
-        };
+        let Some((node, place)) = model.node(k) else { return none };
+        let Some((output, yielded)) = walk::output(node, place, words, t) else { return none };
         let width = node.layer.width();
         let raw = if place.wide {
             Raw::Wide(output.get(..width).unwrap_or_default())

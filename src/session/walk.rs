@@ -107,32 +107,33 @@ impl<'s> Parts<'s> {
 
 /// Runs all nodes over `samples` samples.
 pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
-    let all = model.records();
     for (node, place) in model.nodes() {
-        let records = all.get(place.records..).unwrap_or_default();
+        let step = Step { node, place, records: model.records().get(place.records..).unwrap_or_default() };
+        if let Layer::More(more) = &node.layer
+            && !more.is_recurrent()
+        {
+            others::run(more, &step, model, words, samples);
+            continue;
+        }
         let Some((before, mut own)) = words.split_at_mut_checked(place.state) else { return };
         let source = Sequence::new(model, before, node.from, samples);
         let Some(yielded) = take_mut(&mut own, 1).first_mut() else { return };
         let memory = take_mut(&mut own, place.memory_words);
         let slots = take_mut(&mut own, place.slots * place.slot_words);
-        let step = Step { node, place, records };
-        *yielded = 0;
-        if node.layer.is_recurrent() {
-            for step_in in 0..source.count {
-                let t = if node.walks_backward() { source.count - 1 - step_in } else { step_in };
-                step.recur(source.at(t), memory, slots);
-                *yielded = if cfg!(feature = "layers") && node.last { 1 } else { *yielded + 1 };
-            }
-        } else if let Layer::Dense { .. } = node.layer {
+        let ends = cfg!(feature = "layers") && node.last;
+        if let Layer::Dense { .. } = node.layer {
+            // A layer without memory that yields its last step alone need not take the others.
             let first = step.first(source.count);
-            for t in first..source.count {
-                step.dense(source.at(t), slots.get_mut((t - first) * place.slot_words..).unwrap_or_default());
+            for k in first..source.count {
+                step.dense(source.at(k), slots.get_mut((k - first) * place.slot_words..).unwrap_or_default());
             }
-            *yielded = (source.count - first) as i32;
-        } else if let Layer::More(more) = &node.layer {
-            let second = |from| Sequence::new(model, before, from, samples);
-            *yielded = others::map(more, &step, source, second, memory, slots);
+        } else {
+            for k in 0..source.count {
+                let t = if node.walks_backward() { source.count - 1 - k } else { k };
+                step.recur(source.at(t), memory, slots);
+            }
         }
+        *yielded = if ends { source.count.min(1) } else { source.count } as i32;
     }
 }
 
@@ -212,10 +213,9 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
     }
 }
 
-/// The output of node `k` at step `t` of the latest run, or its latest, and how many there are.
+/// A node's output at step `t` of the latest run, or its latest, and how many there are.
 #[inline]
-pub(super) fn output<'s>(model: &Model, words: &'s [i32], k: usize, t: Option<usize>) -> Option<(&'s [i32], usize)> {
-    let (node, place) = model.node(k)?;
+pub(super) fn output<'s>(node: &Node, place: &Place, words: &'s [i32], t: Option<usize>) -> Option<(&'s [i32], usize)> {
     let parts = Parts::new(words, place);
     let t = t.unwrap_or(parts.yielded.clamp(1, node.run_steps()) - 1);
     let slot = match (node.layer.is_recurrent(), node.run_steps()) {
