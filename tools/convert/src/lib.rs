@@ -16,6 +16,7 @@ pub mod emit;
 pub mod error;
 pub mod eval;
 pub mod import;
+pub mod inspect;
 pub mod lower;
 pub mod quantize;
 pub mod random;
