@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod convert;
+pub mod cost;
 pub mod data;
 pub mod emit;
 pub mod error;
