@@ -7,6 +7,14 @@ use clap::Args;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::path::PathBuf;
 
+/// Shown below the options.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cellstate inspect model.cell
+  cellstate inspect model.cell --json
+
+docs/cli.md has the fields of --json.";
+
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The blob.
