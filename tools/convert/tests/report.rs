@@ -129,7 +129,7 @@ fn the_demo_s_count_is_met() {
     // README.md, of `cargo xtask demo`: an LSTM layer and a dense one behind it.
     let error = steps::instructions(&model, "cortex-m4").unwrap() / 9804.0 - 1.0;
     println!("error {:.2} %", 100.0 * error);
-    assert!(error.abs() < steps::ERROR_BOUND, "{error}");
+    assert!(error.abs() < steps::DEMO_BOUND, "{error}");
 }
 
 /// What a browser says of a page in a frame of `width` pixels: the first thing that is wrong, or `fine`.

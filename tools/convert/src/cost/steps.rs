@@ -8,7 +8,7 @@
 //!
 //! Another layer is charged by its own blocks, records, activations and units at the LSTM's rates. That is a guess: nothing
 //! is recorded of it. So is the second of two layers: what one layer and one step cost cannot be told apart, and each is
-//! charged both.
+//! charged both. The demo's LSTM and dense layer come out some per cent too high by it.
 
 use super::fit::{Terms, dot, fit};
 use super::recorded::{self, Recorded};
@@ -18,7 +18,9 @@ use cellstate::model::layer::Layer;
 use cellstate::model::more::More;
 
 /// How far an estimate of a single LSTM layer lies from its recorded count at most; a test asserts it.
-pub const ERROR_BOUND: f64 = 0.05;
+pub const ERROR_BOUND: f64 = 0.01;
+/// How far the estimate of the demo's model, an LSTM layer and a dense one, lies from its count; a test asserts it.
+pub const DEMO_BOUND: f64 = 0.05;
 
 /// Activations of an LSTM unit: three gates, the candidate, and the cell state's.
 const LSTM_ACTIVATIONS: usize = 5;
