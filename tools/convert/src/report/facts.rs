@@ -2,6 +2,7 @@
 
 use super::Subject;
 use super::html::thousands;
+use crate::cost::steps::{ELSEWHERE_BOUND, ERROR_BOUND, OTHERS_BOUND, OTHERS_INSTRUCTIONS};
 use crate::drift::Drift;
 use crate::eval::Score;
 use std::fmt::Write;
@@ -95,9 +96,11 @@ pub fn speeds(s: &Subject) -> Vec<Row> {
 pub fn caveat(s: &Subject) -> String {
     let mut text = format!(
         "{ESTIMATED} Instructions: lines through the counts that cargo xtask bench recorded of single LSTM layers, which \
-         they meet within {:.0} %; the demo's LSTM and dense layer are met within {:.0} %. ",
-        100.0 * crate::cost::steps::ERROR_BOUND,
-        100.0 * crate::cost::steps::DEMO_BOUND
+         they meet within {:.0} %; other layers are met within {:.0} % or {:.0} instructions on Cortex-M4, within {:.0} % elsewhere. ",
+        100.0 * ERROR_BOUND,
+        100.0 * OTHERS_BOUND,
+        OTHERS_INSTRUCTIONS,
+        100.0 * ELSEWHERE_BOUND,
     );
     if !s.cost.recorded {
         text.push_str(
