@@ -24,7 +24,7 @@ pub const ERROR_BOUND: f64 = 0.01;
 pub const OTHERS_BOUND: f64 = 0.05;
 /// Small layers are further off, but not by more than this.
 pub const OTHERS_INSTRUCTIONS: f64 = 600.0;
-/// The same on other cores than the M4, of which GRUs on Cortex-M0 were counted.
+/// The same on other cores than the M4, of which GRUs on Cortex-M0 and RISC-V were counted.
 pub const ELSEWHERE_BOUND: f64 = 0.30;
 
 /// Activations of an LSTM unit: three gates, the candidate, and the cell state's.
@@ -162,6 +162,8 @@ mod tests {
         assert!(worst.0.abs() < ERROR_BOUND, "{worst:?}");
     }
 
+    /// Layers of so many units.
+    type Make<'a> = &'a dyn Fn(usize) -> Vec<Layer>;
     /// (inputs, units, instructions).
     type Counts = [(usize, usize, u64); 4];
 
@@ -180,9 +182,8 @@ mod tests {
             let (outputs, activation) = (outputs as u16, Activation::Linear);
             vec![Layer::Dense { outputs, weights, activation, z_shift: 0, scale: 1.0 }]
         };
-        type Make<'a> = &'a dyn Fn(usize) -> Vec<Layer>;
         // `cargo xtask bench --weights w8` with these layers in the place of the LSTM.
-        let counted: [(&str, &str, Make, Counts); 6] = [
+        let counted: [(&str, &str, Make, Counts); 7] = [
             (
                 "cortex-m4",
                 "two LSTMs",
@@ -208,6 +209,12 @@ mod tests {
                 "GRU, reset after",
                 &|units| gru(units, true),
                 [(3, 16, 9847), (12, 64, 75_357), (28, 128, 264_471), (64, 256, 999_844)],
+            ),
+            (
+                "rv32imac",
+                "GRU, reset after",
+                &|units| gru(units, true),
+                [(3, 16, 7771), (12, 64, 63_193), (28, 128, 226_657), (64, 256, 866_283)],
             ),
         ];
         for (core, name, make, counts) in counted {

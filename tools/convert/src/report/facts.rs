@@ -112,8 +112,10 @@ pub fn caveat(s: &Subject) -> String {
             "The step that completes a window runs all of it and is the one shown; the others only keep a sample. ",
         );
     }
-    let (known, mut assumed): (Vec<_>, Vec<_>) = s.cost.speeds.iter().partition(|c| c.from_cycles);
-    assumed.dedup_by_key(|c| (c.name.split(' ').next(), c.factor.to_bits()));
+    let (mut known, mut assumed): (Vec<_>, Vec<_>) = s.cost.speeds.iter().partition(|c| c.from_cycles);
+    for speeds in [&mut known, &mut assumed] {
+        speeds.dedup_by_key(|c| (c.name.split(' ').next(), c.factor.to_bits()));
+    }
     let list = |speeds: &[&crate::cost::Speed]| {
         let one = |c: &&crate::cost::Speed| format!("{} {:.2}", c.name.split(" at").next().unwrap_or(c.name), c.factor);
         speeds.iter().map(one).collect::<Vec<_>>().join(", ")
