@@ -157,3 +157,17 @@ fn convert_says_what_the_model_loses_and_costs() {
     assert!(said.contains("later.npz: ") && !said.contains("the calibration data"), "{said}");
     assert!(said.contains("accuracy, every step") && said.contains("float 97.4"), "{said}");
 }
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, page) = (folder.path().join("watch.cell"), folder.path().join("watch.html"));
+    let (model, map) = (models("watch/watch.safetensors"), models("watch/model.toml"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellstate"));
+    command.args(["convert", &model, "--map", &map, "--raw", "--calibrate", &models("watch/calibration.npz")]);
+    command.arg("-o").arg(&out).arg("--report").arg(&page);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert!(out.exists() && page.exists());
+}

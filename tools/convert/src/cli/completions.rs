@@ -1,9 +1,8 @@
 //! `cellstate completions`.
 
-use super::{Cli, Done};
+use super::{Cli, Done, files};
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate};
-use std::io::Write;
 
 /// Shown below the options.
 pub(super) const EXAMPLES: &str = "\
@@ -22,8 +21,5 @@ pub(super) struct Arguments {
 pub(super) fn run(a: &Arguments) -> Done {
     let mut script = Vec::new();
     generate(a.shell, &mut Cli::command(), "cellstate", &mut script);
-    match std::io::stdout().write_all(&script) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
-        _ => Ok(()),
-    }
+    files::print(&String::from_utf8_lossy(&script))
 }

@@ -81,13 +81,13 @@ pub(super) fn run(a: &Arguments) -> Done {
     if let Some((rust, source)) = source {
         files::write(rust, source.as_bytes())?;
     }
-    println!(
-        "{}: {} bytes of flash, {} bytes of state, calibrated on {} steps",
+    files::print(&format!(
+        "{}: {} bytes of flash, {} bytes of state, calibrated on {} steps\n",
         a.output.display(),
         converted.blob.len(),
         model.state_bytes(),
         converted.steps
-    );
+    ))?;
     a.summary.show(&model, &network, converted.blob.len(), &evaluation, &a.data)
 }
 

@@ -65,22 +65,25 @@ impl Options {
         let drift = drift(model, network, data, units.units())?;
         let cost = cost(model, blob);
         let subject = Subject { model, network, cost: &cost, report: &report, drift: &drift, on, score };
-        print(&subject);
+        let mut text = tables(&subject);
         if let Some(path) = &self.report {
             files::write(path, page(&subject).as_bytes())?;
-            println!("report: {}", path.display());
+            text = format!("{text}report: {}\n", path.display());
         }
-        Ok(())
+        files::print(&text)
     }
 }
 
-fn print(s: &Subject) {
+fn tables(s: &Subject) -> String {
     let rows = [facts::accuracy(s), facts::drift(s.drift), facts::bytes(s)].concat();
-    println!("{}", table(&[], rows, CellAlignment::Left));
-    println!("{}", table(&facts::SPEEDS, facts::speeds(s), CellAlignment::Right));
-    println!("{}", wrapped(&facts::caveat(s)));
-    println!("{}", table(&facts::BOARDS, facts::boards(s), CellAlignment::Right));
-    println!("{}", wrapped(facts::BOARDS_NOTE));
+    let parts = [
+        table(&[], rows, CellAlignment::Left).to_string(),
+        table(&facts::SPEEDS, facts::speeds(s), CellAlignment::Right).to_string(),
+        wrapped(&facts::caveat(s)),
+        table(&facts::BOARDS, facts::boards(s), CellAlignment::Right).to_string(),
+        wrapped(facts::BOARDS_NOTE),
+    ];
+    parts.join("\n") + "\n"
 }
 
 fn table(head: &[&str], rows: Vec<Vec<String>>, rest: CellAlignment) -> Table {

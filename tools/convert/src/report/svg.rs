@@ -42,7 +42,9 @@ impl Axes {
         }
         for x in ticks(self.x, 5) {
             let (px, _) = self.at(x, self.y.0);
-            let y = HEIGHT - 7.0;
+            // Five pixels a digit and more, so that a number at the end is not cut off.
+            let half = 3.2 * number(x).len() as f64;
+            let (px, y) = (px.min(WIDTH - half), HEIGHT - 7.0);
             let _ = write!(out, "<text x=\"{px:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", number(x));
         }
     }
