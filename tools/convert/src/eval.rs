@@ -4,6 +4,7 @@ use crate::data::Sequences;
 use crate::lower::{device_index, lower};
 use cellstate::{Model, Session, State};
 use cellstate_reference::{Evaluator, Network, Source};
+use std::collections::BTreeMap;
 
 /// The largest state that the host gives a model, in bytes.
 const STATE_BYTES: usize = 1 << 20;
@@ -103,6 +104,8 @@ pub struct Report {
     pub hidden: Vec<(String, HiddenError)>,
     /// Values at the end of their range.
     pub saturations: Saturations,
+    /// How often a label met the float network's decision and the integer model's: (label, float, integer).
+    pub decisions: BTreeMap<(i64, i64, i64), u64>,
 }
 
 impl Report {
@@ -123,7 +126,7 @@ impl Report {
         (self.scored > 0).then(|| self.right_int as f64 / self.scored as f64)
     }
 
-    /// The documented JSON object: see `cellstate eval --help`.
+    /// The JSON object that `docs/cli.md` documents.
     pub fn json(&self) -> serde_json::Value {
         let all = self.all_hidden();
         let layers = self.hidden.iter().map(|(name, e)| {
@@ -237,6 +240,7 @@ pub fn compare(
             report.right_float += u64::from(f == label);
             report.right_int += u64::from(i == label);
             report.agree += u64::from(f == i);
+            *report.decisions.entry((label, f, i)).or_default() += 1;
         }
     })?;
     Ok(report)

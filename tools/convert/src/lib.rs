@@ -6,19 +6,24 @@
 //! * [`lower`]: the network as the device runs it;
 //! * [`quantize`]: the network to integers;
 //! * [`emit`]: the integers to a blob and to Rust source;
-//! * [`convert()`] does all of it, and [`eval`] compares the result with the float network.
+//! * [`convert()`] does all of it, and [`eval`] compares the result with the float network;
+//! * [`drift`] does so over one long stream, [`cost`] says what it takes on a device, and [`report`] shows all of it.
 
 #![forbid(unsafe_code)]
 
 pub mod convert;
+pub mod cost;
 pub mod data;
+pub mod drift;
 pub mod emit;
 pub mod error;
 pub mod eval;
 pub mod import;
+pub mod inspect;
 pub mod lower;
 pub mod quantize;
 pub mod random;
+pub mod report;
 pub mod synthetic;
 
 pub use convert::{Converted, convert};

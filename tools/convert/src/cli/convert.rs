@@ -7,6 +7,13 @@ use cellstate_convert::{emit, import};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
+/// Shown below the options.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cellstate convert model.keras --calibrate samples.npz -o model.cell --rust model.rs
+  cellstate convert watch.safetensors --map model.toml --raw --calibrate calibration.npz -o watch.cell
+  cellstate convert model.keras --calibrate samples.npz --evaluate test.npz --report report.html -o model.cell";
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
     /// 8-bit weights.
@@ -37,11 +44,14 @@ pub(super) struct Arguments {
     options: ModelOptions,
     #[command(flatten)]
     data: DataOptions,
+    #[command(flatten)]
+    summary: super::summary::Options,
 }
 
 pub(super) fn run(a: &Arguments) -> Done {
     let network = import::load(&a.model, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
+    let evaluation = a.summary.data(&network, &a.calibrate, &data)?;
     let weights = match a.weights {
         Format::W8 => Weights::W8,
         Format::W16 => Weights::W16,
@@ -71,14 +81,14 @@ pub(super) fn run(a: &Arguments) -> Done {
     if let Some((rust, source)) = source {
         files::write(rust, source.as_bytes())?;
     }
-    println!(
-        "{}: {} bytes of flash, {} bytes of state, calibrated on {} steps",
+    files::print(&format!(
+        "{}: {} bytes of flash, {} bytes of state, calibrated on {} steps\n",
         a.output.display(),
         converted.blob.len(),
         model.state_bytes(),
         converted.steps
-    );
-    Ok(())
+    ))?;
+    a.summary.show(&model, &network, converted.blob.len(), &evaluation, &a.data)
 }
 
 /// The blob's path as seen from the Rust source's folder.

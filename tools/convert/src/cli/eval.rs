@@ -6,6 +6,14 @@ use cellstate_convert::import;
 use clap::Args;
 use std::path::PathBuf;
 
+/// Shown below the options.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cellstate eval model.cell --reference model.keras --data test.npz
+  cellstate eval watch.cell --reference watch.safetensors --map model.toml --raw --data later.npz --per step --json
+
+docs/cli.md has the fields of --json.";
+
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The blob.

@@ -62,6 +62,14 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Prints text; a reader such as `head` may close the pipe when it has enough.
+pub(super) fn print(text: &str) -> Result<(), String> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
+        _ => Ok(()),
+    }
+}
+
 /// A bar on standard error over `len` sequences, silent where that is not a terminal.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
     let target =

@@ -1,10 +1,12 @@
 //! The command line: one file a subcommand.
 
+mod completions;
 mod convert;
 mod eval;
 mod files;
 mod inspect;
 mod run;
+mod summary;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -22,20 +24,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Quantize a trained model into a blob.
+    /// Quantize a trained model into a blob, and say what it loses and costs.
     ///
-    /// Example: cellstate convert watch.safetensors --map model.toml --calibrate calibration.npz --raw -o watch.cell --rust watch.rs
+    /// Prints the accuracy, the error over time, bytes, estimated time on several cores, and which boards it fits.
+    #[command(after_help = convert::EXAMPLES)]
     Convert(convert::Arguments),
     /// Show a blob's layers, formats, bytes of flash and state, and origin.
+    #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Arguments),
     /// Compare a blob with its float original, step by step.
-    ///
-    /// With --json one object: `accuracy_float`, `accuracy_int` (null without labels), `snr_db`, `rms_error` and `max_abs_error`
-    /// of the hidden states, `saturations` (with `saturated_inputs` and `saturated_cells`), `steps`, and `layers` with the
-    /// errors of each.
+    #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Arguments),
     /// Run a blob over data and print its scores.
+    #[command(after_help = run::EXAMPLES)]
     Run(run::Arguments),
+    /// Print a script by which a shell completes this command.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Arguments),
 }
 
 /// How the samples of a data file are to be read.
@@ -92,5 +97,6 @@ pub(crate) fn run() -> Done {
         Command::Inspect(a) => inspect::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Run(a) => run::run(&a),
+        Command::Completions(a) => completions::run(&a),
     }
 }

@@ -7,6 +7,12 @@ use clap::{Args, ValueEnum};
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
+/// Shown below the options.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cellstate run model.cell --input test.npz
+  cellstate run watch.cell --input later.npz --raw --per step --format jsonl";
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A header line, then one line an answer.

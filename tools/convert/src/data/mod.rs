@@ -67,6 +67,26 @@ impl Sequence {
     }
 }
 
+impl Sequences {
+    /// Whether labels stand at steps, not at sequences.
+    pub fn has_step_labels(&self) -> bool {
+        self.sequences.iter().any(|s| matches!(s.labels, Labels::Steps(_)))
+    }
+
+    /// Number of steps of all sequences.
+    pub fn steps(&self) -> usize {
+        self.sequences.iter().map(Sequence::len).sum()
+    }
+
+    /// All sequences end to end without labels, of `most` steps at most, `passes` times over.
+    #[must_use]
+    pub fn stream(&self, most: usize, passes: usize) -> Self {
+        let all = self.sequences.iter().flat_map(|s| &s.samples).copied();
+        let pass: Vec<f64> = all.take(most.saturating_mul(self.features)).collect();
+        Self { features: self.features, sequences: vec![Sequence::unlabelled(self.features, pass.repeat(passes))] }
+    }
+}
+
 /// A data file's content: at least one sequence of at least one step, all values finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequences {

@@ -1,0 +1,197 @@
+//! The error over time: integer model and float network side by side on one long stream, with no reset.
+
+use crate::data::Sequences;
+use crate::eval::{Units, run};
+use crate::lower::{device_index, lower};
+use cellstate::{Model, Session};
+use cellstate_reference::{Evaluator, Network};
+
+/// The stream has at least this many steps.
+pub const LEAST_STEPS: usize = 10_000;
+/// The most steps of the data that are used.
+pub const MOST_STEPS: usize = 50_000;
+/// The parts of the stream whose errors are kept apart.
+pub const PARTS: usize = 100;
+/// Steps at the beginning of the stream of which values are kept.
+const KEPT_STEPS: usize = 240;
+/// Values kept of an output, and of each recurrent layer.
+const KEPT_OUTPUTS: usize = 8;
+const KEPT_UNITS: usize = 4;
+/// Cell states kept of each layer.
+const KEPT_CELLS: usize = 100_000;
+
+/// One value at the beginning of the stream: float beside integer.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// The label of an output, or which unit.
+    pub name: String,
+    /// (step, float, integer), of the steps that brought a new one.
+    pub points: Vec<(usize, f64, f64)>,
+}
+
+/// What a layer did.
+#[derive(Clone, Debug, Default)]
+pub struct LayerTrace {
+    /// The layer's name.
+    pub name: String,
+    /// Some of its units.
+    pub units: Vec<Trace>,
+    /// Cell states of the float network, evenly from all of the stream; none of layers without one.
+    pub cells_float: Vec<f64>,
+    /// Those of the integer model.
+    pub cells_int: Vec<f64>,
+}
+
+/// The stream.
+#[derive(Clone, Debug, Default)]
+pub struct Drift {
+    /// Steps of the stream.
+    pub steps: usize,
+    /// How often the data was repeated in it.
+    pub passes: usize,
+    /// Error of the hidden states, of the outputs for a model without any: sum of squares and number of each of [`PARTS`].
+    parts: Vec<(f64, u64)>,
+    /// Outputs at the beginning.
+    pub outputs: Vec<Trace>,
+    /// Recurrent layers.
+    pub layers: Vec<LayerTrace>,
+}
+
+impl Drift {
+    /// Error RMS of each of `count` equal parts of the run, `count` a divisor of [`PARTS`].
+    pub fn rms(&self, count: usize) -> Vec<f64> {
+        let sum = |c: &[(f64, u64)]| c.iter().fold((0.0, 0), |a, p| (a.0 + p.0, a.1 + p.1));
+        let root = |(squares, n): (f64, u64)| (squares / n.max(1) as f64).sqrt();
+        self.parts.chunks(PARTS / count).map(|c| root(sum(c))).collect()
+    }
+
+    /// The trend: change from the first half of the run to the second, which has the same samples. A line through the
+    /// tenths would follow the data as much as the time.
+    pub fn trend(&self) -> f64 {
+        let halves = self.rms(2);
+        if halves[0] == 0.0 { 0.0 } else { halves[1] / halves[0] - 1.0 }
+    }
+
+    /// Whether the second half is worse than the first by a tenth or more.
+    pub fn grows(&self) -> bool {
+        self.trend() > 0.1
+    }
+}
+
+/// Streams the data end to end, an even number of times and at least [`LEAST_STEPS`] steps; of longer data than
+/// [`MOST_STEPS`] the first of them.
+///
+/// # Errors
+/// A sentence as of [`run`].
+pub fn drift(model: &Model, network: &Network, data: &Sequences, units: Units) -> Result<Drift, String> {
+    let network = &lower(network);
+    let pass = data.steps().clamp(1, MOST_STEPS);
+    let passes = LEAST_STEPS.div_ceil(pass).next_multiple_of(2);
+    let stream = data.stream(MOST_STEPS, passes);
+    let mut watch = Watch::new(model, network, pass * passes);
+    watch.drift.passes = passes;
+    let mut float = Evaluator::new(network);
+    run(model, &stream, units, |session, _, t| {
+        let (scores, new) = float.step(&units.to_model(network, stream.sequences[0].step(t)));
+        let scores = if new { scores.to_vec() } else { Vec::new() };
+        watch.step(t, &float, &scores, session);
+    })?;
+    Ok(watch.drift)
+}
+
+struct Watch<'a> {
+    network: &'a Network,
+    recurrent: Vec<usize>,
+    /// Every how many cell states one is kept.
+    stride: usize,
+    drift: Drift,
+}
+
+impl<'a> Watch<'a> {
+    fn new(model: &Model, network: &'a Network, steps: usize) -> Self {
+        let recurrent: Vec<usize> =
+            (0..network.nodes.len()).filter(|&k| network.nodes[k].layer.is_recurrent()).collect();
+        let trace = |name: String| Trace { name, points: Vec::new() };
+        let output = |k: usize| trace(model.label(k).map_or_else(|| format!("output {k}"), str::to_owned));
+        let layer = |&k: &usize| {
+            let width = network.width(cellstate_reference::Source::Node(k));
+            let count = width.min(KEPT_UNITS);
+            let units = (0..count).map(|u| trace(format!("unit {}", u * width / count))).collect();
+            LayerTrace { name: network.nodes[k].name.clone(), units, ..LayerTrace::default() }
+        };
+        let widest = model.nodes().map(|(n, _)| n.layer.width()).max().unwrap_or(1);
+        let drift = Drift {
+            steps,
+            passes: 1,
+            parts: vec![(0.0, 0); PARTS],
+            outputs: (0..model.outputs().min(KEPT_OUTPUTS)).map(output).collect(),
+            layers: recurrent.iter().map(layer).collect(),
+        };
+        Self { network, recurrent, stride: (steps * widest).div_ceil(KEPT_CELLS), drift }
+    }
+
+    fn step(&mut self, t: usize, float: &Evaluator, scores: &[f64], session: &Session) {
+        let part = (t * PARTS / self.drift.steps).min(PARTS - 1);
+        let output = session.output();
+        if output.is_new() {
+            let mut integer = vec![0.0f32; output.len()];
+            output.probabilities(&mut integer);
+            for ((k, &f), &i) in scores.iter().enumerate().zip(&integer) {
+                if let Some(trace) = self.drift.outputs.get_mut(k).filter(|_| t < KEPT_STEPS) {
+                    trace.points.push((t, f, i.into()));
+                }
+                if self.recurrent.is_empty() {
+                    self.drift.parts[part].0 += (f - f64::from(i)).powi(2);
+                    self.drift.parts[part].1 += 1;
+                }
+            }
+        }
+        for (&k, layer) in self.recurrent.iter().zip(&mut self.drift.layers) {
+            let device = device_index(self.network, k);
+            let traces = float.traces(k);
+            let Some(trace) = (if self.network.nodes[k].backward { traces.first() } else { traces.last() }) else {
+                continue;
+            };
+            let scale = session.model().node(device).map_or(0.0, |(n, _)| f64::from(n.layer.scale()));
+            let hidden = session.hidden(device).unwrap_or_default();
+            let integer = |u: usize| hidden.get(u).map_or(0.0, |h| f64::from(h.to_bits()) * scale);
+            for (u, f) in trace.output.iter().enumerate() {
+                self.drift.parts[part].0 += (f - integer(u)).powi(2);
+                self.drift.parts[part].1 += 1;
+            }
+            let count = layer.units.len();
+            for (n, unit) in layer.units.iter_mut().enumerate().filter(|_| t < KEPT_STEPS) {
+                let u = n * trace.output.len() / count;
+                unit.points.push((t, trace.output[u], integer(u)));
+            }
+            let Some(cell) = session.cell(device) else { continue };
+            // A GRU's 32-bit state is its hidden state.
+            let cells = if trace.cell.is_empty() { &trace.output } else { &trace.cell };
+            let unit = 1.0 / f64::from(1u32 << cell.frac_bits);
+            for (u, (&f, &i)) in cells.iter().zip(cell.raw).enumerate() {
+                if (t * cells.len() + u).is_multiple_of(self.stride) {
+                    layer.cells_float.push(f);
+                    layer.cells_int.push(f64::from(i) * unit);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(error: impl Fn(usize) -> f64) -> Drift {
+        Drift { parts: (0..PARTS).map(|k| (error(k).powi(2), 1)).collect(), ..Drift::default() }
+    }
+
+    #[test]
+    fn a_growing_error_is_told_from_a_steady_one() {
+        let steady = of(|k| 1.0 + (k % 50) as f64);
+        assert!(steady.trend().abs() < 1e-9 && !steady.grows(), "{}", steady.trend());
+        let growing = of(|k| 1.0 + k as f64 / 100.0);
+        assert!((growing.trend() - 0.4).abs() < 0.01 && growing.grows(), "{}", growing.trend());
+        assert_eq!(of(|_| 0.0).trend().to_bits(), 0.0f64.to_bits());
+    }
+}

@@ -1,0 +1,173 @@
+//! The command line as `docs/cli.md` documents it: fields of its JSON, help, completions, and the tables of `convert`.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn models(file: &str) -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models").join(file).display().to_string()
+}
+
+fn cellstate(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_cellstate")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    serde_json::from_str(&cellstate(arguments)).unwrap()
+}
+
+/// An object's fields with their types, one a word.
+fn fields(value: &Value) -> BTreeSet<String> {
+    let kind = |v: &Value| match v {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    value.as_object().unwrap().iter().map(|(k, v)| format!("{k}:{}", kind(v))).collect()
+}
+
+fn documentation() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md")).unwrap()
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn inspect_has_the_documented_fields() {
+    let inspect = json(&["inspect", &models("watch/watch.cell"), "--json"]);
+    let documented = "name:string provenance:string format_version:number crc32:string inputs:number outputs:number \
+                      features:array labels:array flash_bytes:number state_bytes:number saved_bytes:number layers:array";
+    assert_eq!(fields(&inspect), words(documented));
+    let layer = "kind:string inputs:number outputs:number weights:string formats:string flash_bytes:number \
+                 state_bytes:number";
+    for l in inspect["layers"].as_array().unwrap() {
+        assert_eq!(fields(l), words(layer));
+    }
+    assert_eq!(inspect["labels"][0], "PEN");
+    assert_eq!(inspect["crc32"].as_str().unwrap().len(), 8);
+}
+
+#[test]
+fn eval_has_the_documented_fields() {
+    let (blob, model, map) =
+        (models("watch/watch.cell"), models("watch/watch.safetensors"), models("watch/model.toml"));
+    let data = models("watch/calibration.npz");
+    let eval = json(&["eval", &blob, "--reference", &model, "--map", &map, "--data", &data, "--raw", "--json"]);
+    let documented = "accuracy_float:number accuracy_int:number snr_db:number rms_error:number max_abs_error:number \
+                      saturations:number saturated_inputs:number saturated_cells:number steps:number layers:array";
+    assert_eq!(fields(&eval), words(documented));
+    let layers = eval["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 1);
+    assert_eq!(fields(&layers[0]), words("layer:string snr_db:number rms_error:number max_abs_error:number"));
+    assert_eq!(layers[0]["layer"], "lstm");
+    let text = documentation();
+    for field in eval.as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`{field}`")), "{field}");
+    }
+    for field in layers[0].as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`layers[].{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn every_field_of_inspect_is_documented() {
+    let text = documentation();
+    let inspect = json(&["inspect", &models("watch/watch.cell"), "--json"]);
+    for field in inspect.as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`{field}`")), "{field}");
+    }
+    for field in inspect["layers"][0].as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`layers[].{field}`")), "{field}");
+    }
+}
+
+#[test]
+fn without_labels_the_accuracy_is_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("d.csv");
+    std::fs::write(&data, "a,b,c,d,e,f\n1,2,3,4,5,6\n6,5,4,3,2,1\n").unwrap();
+    let (blob, model, map) =
+        (models("watch/watch.cell"), models("watch/watch.safetensors"), models("watch/model.toml"));
+    let data = data.display().to_string();
+    let eval = json(&["eval", &blob, "--reference", &model, "--map", &map, "--data", &data, "--raw", "--json"]);
+    assert!(eval["accuracy_float"].is_null() && eval["accuracy_int"].is_null(), "{eval}");
+    assert_eq!(eval["steps"], 2);
+}
+
+#[test]
+fn every_subcommand_has_examples() {
+    for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+        let help = cellstate(&[subcommand, "--help"]);
+        assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
+    }
+}
+
+#[test]
+fn completions_name_every_subcommand() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = cellstate(&["completions", shell]);
+        for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+            assert!(script.contains(subcommand), "{shell} {subcommand}");
+        }
+        assert!(script.contains("evaluate"), "{shell}");
+    }
+}
+
+#[test]
+fn convert_says_what_the_model_loses_and_costs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("watch.cell").display().to_string();
+    let (model, map) = (models("watch/watch.safetensors"), models("watch/model.toml"));
+    let calibration = models("watch/calibration.npz");
+    let convert = ["convert", &model, "--map", &map, "--raw", "--calibrate", &calibration, "-o", &out];
+    let said = cellstate(&convert);
+    for words in [
+        "calibration.npz, the calibration data",
+        "accuracy, last step of each sequence",
+        "float 100.00 %, integer 100.00 %",
+        "hidden state SNR, lstm",
+        "steps without a reset",
+        "error RMS by tenths",
+        "trend, second half",
+        "does not grow with time",
+        "saturated",
+        "7,280 bytes",
+        "316 bytes",
+        "324 bytes",
+        "Cortex-M0+ at 133 MHz, RP2040",
+        "Cortex-M4 at 64 MHz, nRF52840",
+        "RV32IMC at 160 MHz, ESP32-C3",
+        "estimates",
+        "micro:bit v2",
+        "qemu-mps2-an386",
+        "yes",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in\n{said}");
+    }
+    let later = models("watch/later.npz");
+    let said = cellstate(&[&convert[..], &["--evaluate", &later, "--per", "step"]].concat());
+    assert!(said.contains("later.npz: ") && !said.contains("the calibration data"), "{said}");
+    assert!(said.contains("accuracy, every step") && said.contains("float 97.4"), "{said}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, page) = (folder.path().join("watch.cell"), folder.path().join("watch.html"));
+    let (model, map) = (models("watch/watch.safetensors"), models("watch/model.toml"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cellstate"));
+    command.args(["convert", &model, "--map", &map, "--raw", "--calibrate", &models("watch/calibration.npz")]);
+    command.arg("-o").arg(&out).arg("--report").arg(&page);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+    assert!(out.exists() && page.exists());
+}
