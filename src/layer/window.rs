@@ -22,7 +22,7 @@ impl Window<'_> {
         out: &mut [i16],
     ) -> bool {
         let reach = crate::model::more::reach(taps, dilation);
-        let place = (*self.position).clamp(0, reach as i32 - 1) as usize;
+        let place = (*self.position).max(0).min(reach as i32 - 1) as usize;
         let words = self.place_words;
         if let Some(slot) = self.ring.get_mut(place * words..(place + 1) * words) {
             slot.iter_mut().zip(x).for_each(|(slot, x)| *slot = *x);

@@ -217,7 +217,7 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
 #[inline]
 pub(super) fn output<'s>(node: &Node, place: &Place, words: &'s [i32], t: Option<usize>) -> Option<(&'s [i32], usize)> {
     let parts = Parts::new(words, place);
-    let t = t.unwrap_or(parts.yielded.clamp(1, node.run_steps()) - 1);
+    let t = t.unwrap_or(parts.yielded.min(node.run_steps()).saturating_sub(1));
     let slot = match (node.layer.is_recurrent(), node.run_steps()) {
         (false, _) => t,
         (true, 1) => current(node, parts.memory),
