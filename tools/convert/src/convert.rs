@@ -1,13 +1,19 @@
 //! The whole way from a network and calibration data to a blob.
 
+use crate::budget::{self, OverBudget};
 use crate::data::Sequences;
-use crate::emit::blob::blob;
 use crate::eval::Units;
 use crate::lower::lower;
+use crate::measure::Recording;
+use crate::quantize::Unquantizable;
 use crate::quantize::calibrate::Calibration;
-use crate::quantize::{Unquantizable, quantize};
+use crate::quantize::levers::{Plan, uniform};
+use crate::search::{Bench, Choice};
 use cellstate::model::header::Weights;
 use cellstate_reference::Network;
+
+/// The formats of a blob whose layers may have one each.
+const MIXED: &str = "weights within a budget";
 
 /// A blob, with what it was calibrated on.
 #[derive(Clone, Debug)]
@@ -16,6 +22,8 @@ pub struct Converted {
     pub blob: Vec<u8>,
     /// Calibration steps.
     pub steps: u64,
+    /// What was done with each layer that has weights.
+    pub choices: Vec<Choice>,
 }
 
 /// Calibrates, quantizes and lays out a network. The same inputs give the same bytes on every host.
@@ -30,24 +38,65 @@ pub fn convert(
     units: Units,
     weights: Weights,
     source: &str,
-    mut progress: impl FnMut(),
+    progress: impl FnMut(),
 ) -> Result<Converted, Unquantizable> {
     let network = &lower(network);
-    let mut calibration = Calibration::new(network);
-    for sequence in &data.sequences {
-        calibration.reset();
-        for sample in sequence.steps() {
-            calibration.observe(&units.to_model(network, sample));
-        }
-        progress();
-    }
-    let quantized = quantize(network, &calibration, weights)?;
-    let provenance = format!(
-        "{source}, {}, calibrated on {} steps of {} sequences, cellstate {}",
-        weights.name(),
+    let plan = uniform(network, weights);
+    finish(network, data, units, weights.name(), source, progress, |_| Ok(plan))
+}
+
+/// The same with a format for each layer, so that the blob has at most `flash` bytes: see [`budget`].
+///
+/// # Errors
+/// [`OverBudget`] if there is no such blob.
+pub fn convert_within(
+    network: &Network,
+    data: &Sequences,
+    units: Units,
+    flash: usize,
+    source: &str,
+    progress: impl FnMut(),
+) -> Result<Converted, OverBudget> {
+    let network = &lower(network);
+    finish(network, data, units, MIXED, source, progress, |bench| {
+        budget::formats(bench, flash, &provenance(source, MIXED, bench.calibration, data))
+    })
+}
+
+fn provenance(source: &str, weights: &str, calibration: &Calibration, data: &Sequences) -> String {
+    format!(
+        "{source}, {weights}, calibrated on {} steps of {} sequences, cellstate {}",
         calibration.steps,
         data.sequences.len(),
         env!("CARGO_PKG_VERSION"),
-    );
-    Ok(Converted { blob: blob(network, &quantized, &provenance), steps: calibration.steps })
+    )
+}
+
+fn finish<E: From<Unquantizable>>(
+    network: &Network,
+    data: &Sequences,
+    units: Units,
+    weights: &str,
+    source: &str,
+    mut progress: impl FnMut(),
+    formats: impl FnOnce(&Bench) -> Result<Plan, E>,
+) -> Result<Converted, E> {
+    let mut calibration = Calibration::new(network);
+    let mut recording = Recording::new(network, data, units);
+    for sequence in &data.sequences {
+        calibration.reset();
+        let kept = recording.begin(sequence);
+        for sample in sequence.steps() {
+            calibration.observe(&units.to_model(network, sample));
+            if kept {
+                recording.observe(network, calibration.evaluator());
+            }
+        }
+        progress();
+    }
+    let bench = Bench { network, calibration: &calibration, recording: &recording };
+    let mut plan = formats(&bench)?;
+    let choices = bench.levers(&mut plan);
+    let blob = bench.blob(&plan, &provenance(source, weights, &calibration, data))?;
+    Ok(Converted { blob, steps: calibration.steps, choices })
 }

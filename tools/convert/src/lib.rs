@@ -5,12 +5,14 @@
 //! * [`data`]: calibration and test sequences;
 //! * [`lower`]: the network as the device runs it;
 //! * [`quantize`]: the network to integers;
+//! * [`search`] and [`budget`]: the rounding and the formats that serve a model best, as [`measure`] has it;
 //! * [`emit`]: the integers to a blob and to Rust source;
 //! * [`convert()`] does all of it, and [`eval`] compares the result with the float network;
 //! * [`drift`] does so over one long stream, [`cost`] says what it takes on a device, and [`report`] shows all of it.
 
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod convert;
 pub mod cost;
 pub mod data;
@@ -21,10 +23,12 @@ pub mod eval;
 pub mod import;
 pub mod inspect;
 pub mod lower;
+pub mod measure;
 pub mod quantize;
 pub mod random;
 pub mod report;
+pub mod search;
 pub mod synthetic;
 
-pub use convert::{Converted, convert};
+pub use convert::{Converted, convert, convert_within};
 pub use error::{Error, Result};

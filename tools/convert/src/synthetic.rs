@@ -1,9 +1,9 @@
 //! Networks with random weights, for benches: a size is all there is to them.
 
-use crate::convert;
-use crate::data::{Sequence, Sequences};
-use crate::eval::Units;
-use crate::quantize::Unquantizable;
+use crate::emit;
+use crate::quantize::calibrate::Calibration;
+use crate::quantize::levers::uniform;
+use crate::quantize::{Unquantizable, quantize};
 use cellstate::model::header::Weights;
 use cellstate_reference::{Layer, Lstm, Matrix, Network};
 
@@ -48,11 +48,16 @@ pub fn walk(inputs: usize) -> Vec<f64> {
     samples
 }
 
-/// The blob of [`lstm`], calibrated on [`walk`].
+/// The blob of [`lstm`], calibrated on [`walk`], with every weight rounded to the nearest: it is stepped for its cost.
 ///
 /// # Errors
-/// As of [`convert()`]; none, for sizes that fit a blob.
+/// As of [`quantize`]; none, for sizes that fit a blob.
 pub fn blob(inputs: usize, units: usize, weights: Weights) -> Result<Vec<u8>, Unquantizable> {
-    let data = Sequences { features: inputs, sequences: vec![Sequence::unlabelled(inputs, walk(inputs))] };
-    Ok(convert(&lstm(inputs, units), &data, Units::Model, weights, "bench", || ())?.blob)
+    let network = lstm(inputs, units);
+    let mut calibration = Calibration::new(&network);
+    for sample in walk(inputs).chunks_exact(inputs) {
+        calibration.observe(sample);
+    }
+    let quantized = quantize(&network, &calibration, &uniform(&network, weights))?;
+    Ok(emit::blob::blob(&network, &quantized, "bench"))
 }

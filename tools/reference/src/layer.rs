@@ -225,6 +225,23 @@ impl Layer {
         }
     }
 
+    /// Number of weights that a step multiplies by.
+    pub fn weights(&self) -> usize {
+        let of = |m: &Matrix| m.rows * m.cols;
+        match self {
+            Layer::Lstm(l) => of(&l.w) + of(&l.u) + l.projection.as_ref().map_or(0, of),
+            Layer::Gru(g) => of(&g.w) + of(&g.u),
+            Layer::Rnn(r) => of(&r.w) + of(&r.u),
+            Layer::Dense(d) => of(&d.w),
+            Layer::Embedding(_) | Layer::LayerNorm { .. } | Layer::Affine { .. } | Layer::Window { .. } => 0,
+        }
+    }
+
+    /// Whether the layer ends with a softmax.
+    pub fn is_softmax(&self) -> bool {
+        matches!(self, Layer::Dense(Dense { activation: Activation::Softmax, .. }))
+    }
+
     /// Whether the layer carries a hidden state from step to step.
     pub fn is_recurrent(&self) -> bool {
         matches!(self, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_))

@@ -3,7 +3,10 @@
 use super::{DataOptions, Done, ModelOptions, files};
 use cellstate::Model;
 use cellstate::model::header::Weights;
-use cellstate_convert::{emit, import};
+use cellstate_convert::budget::OverBudget;
+use cellstate_convert::quantize::levers::Levers;
+use cellstate_convert::search::Choice;
+use cellstate_convert::{convert, convert_within, emit, import};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +25,8 @@ enum Format {
     W16,
     /// 4-bit weights: half the flash of w8, for models trained for them.
     W4,
+    /// For each layer one of these, so that the blob fits in --flash-budget at the least loss.
+    Auto,
 }
 
 #[derive(Args)]
@@ -37,6 +42,9 @@ pub(super) struct Arguments {
     /// Format of the weights.
     #[arg(long, value_enum, default_value = "w8")]
     weights: Format,
+    /// The largest blob, with --weights auto.
+    #[arg(long, value_name = "BYTES", required_if_eq("weights", "auto"))]
+    flash_budget: Option<usize>,
     /// Also write Rust source with the model's constants and a static, aligned copy of the blob.
     #[arg(long, value_name = "OUT.rs")]
     rust: Option<PathBuf>,
@@ -52,22 +60,31 @@ pub(super) fn run(a: &Arguments) -> Done {
     let network = import::load(&a.model, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
     let evaluation = a.summary.data(&network, &a.calibrate, &data)?;
-    let weights = match a.weights {
-        Format::W8 => Weights::W8,
-        Format::W16 => Weights::W16,
-        Format::W4 => Weights::W4,
-    };
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();
     let bar = files::progress("calibrating", data.sequences.len());
-    let converted = cellstate_convert::convert(&network, &data, a.data.units(), weights, &source, || bar.inc(1));
+    let units = a.data.units();
+    let fixed = match a.weights {
+        Format::W8 => Some(Weights::W8),
+        Format::W16 => Some(Weights::W16),
+        Format::W4 => Some(Weights::W4),
+        Format::Auto => None,
+    };
+    let converted = match (fixed, a.flash_budget) {
+        (Some(_), Some(_)) => return Err("--flash-budget is for --weights auto; give one or the other".to_owned()),
+        (Some(weights), None) => {
+            convert(&network, &data, units, weights, &source, || bar.inc(1)).map_err(OverBudget::Unquantizable)
+        }
+        (None, budget) => convert_within(&network, &data, units, budget.unwrap_or_default(), &source, || bar.inc(1)),
+    };
     bar.finish_and_clear();
     let converted = converted.map_err(|e| {
-        format!(
-            "{}: layer \"{}\": {}; with raw counts give --raw and an [input] map, else standardize the inputs",
-            a.model.display(),
-            e.layer,
-            e.cause
-        )
+        let remedy = match e {
+            OverBudget::Unquantizable(_) => {
+                "with raw counts give --raw and an [input] map, else standardize the inputs"
+            }
+            OverBudget::TooLarge { .. } => "give a larger --flash-budget or a smaller model",
+        };
+        format!("{}: {e}; {remedy}", a.model.display())
     })?;
     let words = files::aligned(&converted.blob);
     // What the device will check, checked before anything is written.
@@ -88,7 +105,21 @@ pub(super) fn run(a: &Arguments) -> Done {
         model.state_bytes(),
         converted.steps
     ))?;
+    let choices: Vec<String> = converted.choices.iter().map(shown).collect();
+    files::print(&format!("rounding: {}\n", choices.join("; ")))?;
     a.summary.show(&model, &network, converted.blob.len(), &evaluation, &a.data)
+}
+
+/// What was chosen for a layer, and what rounding to the nearest would have come to.
+fn shown(choice: &Choice) -> String {
+    let nearest = choice.tried.first().map_or(0.0, |t| t.1);
+    let (layer, weights, levers) = (&choice.layer, choice.how.weights.name(), choice.how.levers);
+    let best = choice.db();
+    if levers == Levers::default() {
+        format!("{layer} {weights} {levers} {best:.1} dB")
+    } else {
+        format!("{layer} {weights} {levers} {best:.1} dB (nearest {nearest:.1})")
+    }
 }
 
 /// The blob's path as seen from the Rust source's folder.

@@ -44,6 +44,13 @@ impl Sequence {
         self.samples.is_empty()
     }
 
+    /// The same up to a number of steps, without its labels.
+    #[must_use]
+    pub fn first(&self, steps: usize) -> Self {
+        let samples = self.samples[..self.len().min(steps) * self.features].to_vec();
+        Self::unlabelled(self.features, samples)
+    }
+
     /// The samples, one a step.
     pub fn steps(&self) -> impl Iterator<Item = &[f64]> {
         self.samples.chunks_exact(self.features)

@@ -1,6 +1,8 @@
 //! Means and ranges of the float network on representative data.
 
-use cellstate_reference::{Evaluator, Network, Source};
+use super::moments::Moments;
+use cellstate_reference::cell::{Trace, activate};
+use cellstate_reference::{Activation, Evaluator, Layer, Network, Source};
 
 /// Mean and extremes of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,11 +55,41 @@ pub struct LayerRanges {
     pub pre: Range,
     /// All cell states.
     pub cell: Range,
+    /// What its rows are multiplied by: its input, and a recurrent layer's hidden state before the step.
+    pub joint: Moments,
+    /// What its other rows are multiplied by: of an LSTM with projection what is projected, of a GRU that resets before the
+    /// product its input and the reset hidden state.
+    pub other: Moments,
+}
+
+impl LayerRanges {
+    fn observe(&mut self, layer: &Layer, trace: &Trace) {
+        self.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
+        trace.z.iter().for_each(|&v| self.pre.observe(v));
+        trace.cell.iter().for_each(|&v| self.cell.observe(v));
+        if matches!(layer, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) | Layer::Dense(_)) {
+            self.joint.observe([&trace.input, &trace.before]);
+        }
+        match layer {
+            Layer::Lstm(l) if l.projection.is_some() => {
+                let open = |k: usize| activate(l.gates, trace.z[4 * k + 3]);
+                let hidden = |(k, c): (usize, &f64)| open(k) * activate(Activation::Tanh, *c);
+                self.other.observe([&trace.cell.iter().enumerate().map(hidden).collect::<Vec<_>>(), &[]]);
+            }
+            Layer::Gru(g) if g.reset_after.is_none() => {
+                let reset = |(k, h): (usize, &f64)| activate(g.gates, trace.z[3 * k]) * h;
+                let reset: Vec<f64> = trace.before.iter().enumerate().map(reset).collect();
+                self.other.observe([&trace.input, &reset]);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The network run over calibration data, step by step, with its state carried through each sequence.
 #[derive(Clone, Debug)]
 pub struct Calibration<'a> {
+    network: &'a Network,
     evaluator: Evaluator<'a>,
     /// Each input feature.
     pub inputs: Vec<Range>,
@@ -74,6 +106,7 @@ impl<'a> Calibration<'a> {
         let layers = (0..network.nodes.len())
             .map(|k| LayerRanges { outputs: vec![Range::default(); width(k)], ..Default::default() });
         Self {
+            network,
             evaluator: Evaluator::new(network),
             inputs: vec![Range::default(); network.inputs()],
             layers: layers.collect(),
@@ -90,13 +123,14 @@ impl<'a> Calibration<'a> {
     pub fn observe(&mut self, x: &[f64]) {
         self.inputs.iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
         self.evaluator.step(x);
-        for (k, seen) in self.layers.iter_mut().enumerate() {
-            for trace in self.evaluator.traces(k) {
-                seen.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
-                trace.z.iter().for_each(|&v| seen.pre.observe(v));
-                trace.cell.iter().for_each(|&v| seen.cell.observe(v));
-            }
+        for (k, (seen, node)) in self.layers.iter_mut().zip(&self.network.nodes).enumerate() {
+            self.evaluator.traces(k).iter().for_each(|trace| seen.observe(&node.layer, trace));
         }
         self.steps += 1;
+    }
+
+    /// The network as the latest sample left it.
+    pub fn evaluator(&self) -> &Evaluator<'a> {
+        &self.evaluator
     }
 }

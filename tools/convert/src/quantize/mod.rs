@@ -1,15 +1,19 @@
 //! From the float network to integers: input map, rows, formats.
 //!
-//! * [`calibrate`]: what the float network does on representative data: means and ranges.
+//! * [`calibrate`] and [`moments`]: what the float network does on representative data: means, ranges and covariances.
 //! * [`input`]: the map of each feature to Q0.15.
-//! * [`rows`]: one weight row to integers and a multiplier.
+//! * [`levers`]: what may be done for a layer's accuracy; what is done is [`crate::search`]'s to choose.
+//! * [`rows`]: weight rows to integers and multipliers; [`compensate`]: their rounding by covariance.
 //! * `recurrent` and `pointwise`: a layer from its rows and ranges.
 //!
 //! What the integers mean is `docs/numeric.md`; where they stand in the blob is [`crate::emit`]'s business. Networks come
 //! [lowered](crate::lower).
 
 pub mod calibrate;
+pub mod compensate;
 pub mod input;
+pub mod levers;
+pub mod moments;
 mod pointwise;
 mod recurrent;
 pub mod rows;
@@ -17,10 +21,11 @@ pub mod rows;
 use crate::lower::device_index;
 use calibrate::{Calibration, LayerRanges};
 use cellstate::layer::input::Feature;
-use cellstate::model::header::{self, Weights};
+use cellstate::model::header;
 use cellstate::model::layer as device;
 use cellstate::model::more::More;
 use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Source};
+use levers::How;
 use rows::{Rows, Side};
 
 /// How far beyond the calibrated range a 16-bit output that does not squash can go before it saturates.
@@ -79,19 +84,19 @@ struct Made {
 struct Context<'a> {
     input: &'a Side,
     seen: &'a LayerRanges,
-    weights: Weights,
+    how: How,
     /// Whether it keeps its outputs in 32 bits.
     wide: bool,
     /// The integers of zeros at its input.
     zeros: &'a [i16],
 }
 
-/// Quantizes a lowered network with the ranges and means of `calibration`. The same inputs give the same integers on every
-/// host.
+/// Quantizes a lowered network with the ranges and moments of `calibration`, each node as `plan` says. The same inputs give
+/// the same integers on every host.
 ///
 /// # Errors
 /// [`Unquantizable`] if a row cannot be represented at all: a weight, a bias or a sum beyond the accumulator's range.
-pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) -> Result<Quantized, Unquantizable> {
+pub fn quantize(network: &Network, calibration: &Calibration, plan: &[How]) -> Result<Quantized, Unquantizable> {
     let indexed = network.nodes.iter().any(|n| matches!(n.layer, Float::Embedding(_)) && n.from == [Source::Input]);
     let features: Vec<_> = if indexed {
         vec![Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }; network.inputs()]
@@ -131,8 +136,13 @@ pub fn quantize(network: &Network, calibration: &Calibration, weights: Weights) 
                 s @ Source::Node(_) => vec![0; network.width(s)],
             })
             .collect();
-        let c =
-            Context { input: &input, seen: &calibration.layers[k], weights, wide: is_head && !taken, zeros: &zeros };
+        let c = Context {
+            input: &input,
+            seen: &calibration.layers[k],
+            how: plan[k],
+            wide: is_head && !taken,
+            zeros: &zeros,
+        };
         let fault = |cause: &str| Unquantizable { layer: node.name.clone(), cause: cause.to_owned() };
         if c.wide && matches!(node.layer, Float::Window { .. }) {
             return Err(fault("it is an output, and joined inputs have no unit of their own"));
@@ -215,6 +225,3 @@ fn activation(a: Activation) -> (header::Activation, f64) {
 fn scaled(m: &Matrix, factor: impl Fn(usize) -> f64) -> Matrix {
     Matrix::from_fn(m.rows, m.cols, |r, c| m.row(r)[c] * factor(r))
 }
-
-/// One product of a layer: its matrix, and what its vector is.
-pub type Product<'a> = (&'a Matrix, &'a Side);

@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
 use super::calibrate::Range;
-use super::rows::{self, Rows, Side};
+use super::rows::{Joint, Rows, Side};
 use super::{Context, MAX_Z_SHIFT, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::layer::gru::FRAC;
@@ -59,13 +59,13 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
     let magnitude = reach(c, l.initial.as_ref());
     let scale = if l.projection.is_some() { output_scale(magnitude) } else { Q15_SCALE.into() };
     let hidden = Side::of(&c.seen.outputs, scale);
-    let products = [(&w, c.input), (&u, &hidden)];
-    let (z_shift, rows) = smallest_shift(|unit| rows::quantize(&products, &b, unit, Q16_LIMIT, c.weights), Q16)?;
+    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Some((&c.seen.joint, 0)), c.how);
+    let (z_shift, rows) = smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?;
     let start = l.initial.as_ref().map_or(0.0, |i| i.c.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
     let top = (c.seen.cell.magnitude().max(start) * CELL_HEADROOM).max(1e-9);
     let integer_bits = top.log2().ceil().max(0.0) as u8;
     let cell_frac = 31u8.saturating_sub(integer_bits).clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
-    let (units, weights, initial) = (l.units() as u16, c.weights, l.initial.is_some());
+    let (units, weights, initial) = (l.units() as u16, c.how.weights, l.initial.is_some());
     let mut sections = vec![rows];
     let mut extra = Vec::new();
     let layer = if hard.is_none() && l.peephole.is_none() && l.projection.is_none() {
@@ -75,7 +75,8 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
             let vector = Side::uniform(l.units(), Q15_SCALE.into());
             let zeros = vec![0.0; projection.rows];
             let limit = f64::from(i32::MAX) * scale;
-            sections.push(rows::quantize(&[(projection, &vector)], &zeros, scale, limit, weights)?);
+            let joint = Joint::new(&[(projection, &vector)], Some((&c.seen.other, 0)), c.how);
+            sections.push(joint.quantize(&zeros, scale, limit)?);
         }
         let peephole = l.peephole.as_ref().map(|p| {
             let gate = hard.unwrap_or(1.0);
@@ -105,9 +106,8 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
 }
 
 pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
-    let (units, weights) = (g.units(), c.weights);
+    let (units, weights) = (g.units(), c.how.weights);
     let hidden = Side::of(&c.seen.outputs, Q15_SCALE.into());
-    // A reset hidden state is smaller; its mean is not known, and the bias is corrected for none.
     let reset = Side::uniform(units, Q15_SCALE.into());
     let slope = if let Activation::HardSigmoid { slope } = g.gates { slope } else { 1.0 };
     let part =
@@ -116,19 +116,19 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
     let b = [0, 1, 2].map(|gate| -> Vec<f64> {
         (0..units).map(|k| g.b[3 * k + gate] * if gate == 2 { 1.0 } else { slope }).collect()
     });
+    let input = c.input.full.len();
+    // Each set of rows with its biases and how much of the range is its own.
+    let both = |gate: usize, h, seen| Joint::new(&[(&w[gate], c.input), (&u[gate], h)], Some((seen, 0)), c.how);
+    let mut sets = vec![(both(0, &hidden, &c.seen.joint), &b[0], 1.0), (both(1, &hidden, &c.seen.joint), &b[1], 1.0)];
+    if let Some(bias) = &g.reset_after {
+        // The two parts are added after the product with the gate.
+        sets.push((Joint::new(&[(&w[2], c.input)], Some((&c.seen.joint, 0)), c.how), &b[2], 0.5));
+        sets.push((Joint::new(&[(&u[2], &hidden)], Some((&c.seen.joint, input)), c.how), bias, 0.5));
+    } else {
+        sets.push((both(2, &reset, &c.seen.other), &b[2], 1.0));
+    }
     let attempt = |unit: f64| -> Option<Vec<Rows>> {
-        let both = |gate: usize, h: &Side| {
-            rows::quantize(&[(&w[gate], c.input), (&u[gate], h)], &b[gate], unit, Q16_LIMIT, weights)
-        };
-        let mut sections = vec![both(0, &hidden)?, both(1, &hidden)?];
-        if let Some(bias) = &g.reset_after {
-            // The two parts are added after the product with the gate.
-            sections.push(rows::quantize(&[(&w[2], c.input)], &b[2], unit, Q16_LIMIT / 2.0, weights)?);
-            sections.push(rows::quantize(&[(&u[2], &hidden)], bias, unit, Q16_LIMIT / 2.0, weights)?);
-        } else {
-            sections.push(both(2, &reset)?);
-        }
-        Some(sections)
+        sets.iter().map(|(joint, bias, share)| joint.quantize(bias, unit, Q16_LIMIT * share)).collect()
     };
     let (z_shift, sections) = smallest_shift(attempt, Q16)?;
     let layer = device::Layer::More(More::Gru {
@@ -152,15 +152,15 @@ pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     let hidden = Side::of(&c.seen.outputs, scale);
     let (w, u) = (scaled(&r.w, |_| slope), scaled(&r.u, |_| slope));
     let b: Vec<f64> = r.b.iter().map(|b| b * slope).collect();
-    let products = [(&w, c.input), (&u, &hidden)];
+    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Some((&c.seen.joint, 0)), c.how);
     let (z_shift, rows) = if squashing {
-        smallest_shift(|unit| rows::quantize(&products, &b, unit, Q16_LIMIT, c.weights), Q16)?
+        smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?
     } else {
-        (0, rows::quantize(&products, &b, scale, f64::from(i32::MAX) * scale, c.weights)?)
+        (0, joint.quantize(&b, scale, f64::from(i32::MAX) * scale)?)
     };
     let layer = device::Layer::More(More::Rnn {
         units: r.b.len() as u16,
-        weights: c.weights,
+        weights: c.how.weights,
         activation: function,
         z_shift,
         scale: scale as f32,

@@ -1,9 +1,12 @@
-//! One weight row to integers and a multiplier, and the proof that nothing can overflow.
+//! Weight rows to integers and multipliers, and the proof that nothing can overflow.
 
-use super::Product;
 use super::calibrate::Range;
+use super::compensate::Cost;
+use super::levers::How;
+use super::moments::Moments;
 use cellstate::model::header::Weights;
 use cellstate::numeric::rounding::MULTIPLIER_UNIT;
+use cellstate_reference::{Matrix, matrix::dot};
 
 /// A layer's input vector, feature by feature: what Q0.15 means there.
 #[derive(Clone, Debug)]
@@ -57,58 +60,200 @@ pub struct Rows {
     pub products: Vec<Integers>,
 }
 
-/// Quantizes the rows of all products whose sum is a pre-activation in units of `unit`, of magnitude below `limit`.
-///
-/// The bias takes up the centres of the vectors, and the mean error that rounding the weights leaves on the calibration
-/// data (bias correction). None if some row does not fit.
-pub fn quantize(products: &[Product], bias: &[f64], unit: f64, limit: f64, weights: Weights) -> Option<Rows> {
-    let mut out = Rows { biases: Vec::new(), products: vec![Integers::default(); products.len()] };
-    for (r, &b) in bias.iter().enumerate() {
-        let mut corrected = b;
-        let mut reach = 0.0;
-        for ((matrix, side), integers) in products.iter().zip(&mut out.products) {
-            let (m, row, step) = row(matrix.row(r), side, unit, weights)?;
-            for (((&w, &q), &full), (&centre, &mean)) in
-                matrix.row(r).iter().zip(&row).zip(&side.full).zip(side.centre.iter().zip(&side.mean))
-            {
-                corrected += w * centre + (w - f64::from(q) * step / full) * mean;
-                reach += f64::from(q.abs()) * step;
-            }
-            integers.weights.push(row);
-            integers.multipliers.push(m);
-        }
-        // Two more units for the two roundings; the loader repeats this proof on the integers.
-        if reach + corrected.abs() + 4.0 * unit > limit.min(f64::from(i32::MAX) * unit) {
-            return None;
-        }
-        out.biases.push((corrected / unit + 0.5).floor() as i32);
+/// One product of a layer: its matrix, and what its vector is.
+pub type Product<'a> = (&'a Matrix, &'a Side);
+
+/// Scales that are tried for each matrix of a row, as shares of the one that holds its largest weight. Of 16 bits none is
+/// better than another.
+fn shares(weights: Weights) -> &'static [f64] {
+    match weights {
+        Weights::W4 => &[1.15, 1.1, 1.05, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5],
+        Weights::W8 => &[1.06, 1.04, 1.02, 1.01, 0.99, 0.98, 0.97, 0.96, 0.94, 0.92, 0.9, 0.87, 0.84, 0.8, 0.75],
+        Weights::W16 => &[],
     }
-    Some(out)
 }
 
-/// One row: multiplier, integers, and what one integer is worth at full scale of its column.
-fn row(w: &[f64], side: &Side, unit: f64, weights: Weights) -> Option<(i32, Vec<i32>, f64)> {
-    let scaled: Vec<f64> = w.iter().zip(&side.full).map(|(w, full)| w * full).collect();
-    let limit = weights.accumulator_limit() as f64;
-    let (multiplier_bits, sum_limit) = match weights {
-        // acc = sum q x, and z = acc m / 2^16 with m in its units and x in units of 2^-15.
-        Weights::W4 | Weights::W8 => (1, limit / 32768.0),
-        // acc = sum q x / 2^8.
-        Weights::W16 => (9, limit / 128.0 - 1.0),
-    };
-    let top = f64::from((1u32 << (weights.bits() - 1)) - 1);
-    let largest = scaled.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
-    let sum: f64 = scaled.iter().map(|v| v.abs()).sum();
-    // The scale is the multiplier's, an integer; rounding it up keeps the largest weight within `top`.
-    let per_multiplier = unit / f64::from(1 << multiplier_bits);
-    // Half an integer more a column: what rounding can add to the sum.
-    let room = sum_limit - scaled.len() as f64 / 2.0;
-    let m = (largest / top).max(sum / room) / per_multiplier;
-    if !(m.is_finite() && m <= 32767.0) {
-        return None;
+/// The products whose sum is a pre-activation, and how their weights are rounded.
+pub struct Joint<'a> {
+    products: Vec<Product<'a>>,
+    how: How,
+    /// The mean of each column, from its centre.
+    mean: Vec<f64>,
+    /// What errors cost, if the calibration data tell.
+    cost: Option<Cost>,
+}
+
+/// A row with a scale chosen for each product.
+struct Row {
+    multipliers: Vec<i32>,
+    integers: Vec<i32>,
+    bias: i32,
+    cost: f64,
+}
+
+impl<'a> Joint<'a> {
+    /// The moments are those of the products' vectors one after the other, which begin at value `first` of what was seen.
+    pub fn new(products: &[Product<'a>], moments: Option<(&Moments, usize)>, how: How) -> Self {
+        let columns = |side: fn(&Side) -> &Vec<f64>| products.iter().flat_map(move |(_, s)| side(s)).copied();
+        let mut mean: Vec<f64> = columns(|s| &s.mean).collect();
+        let full: Vec<f64> = columns(|s| &s.full).collect();
+        let seen = moments.filter(|(m, first)| first + full.len() <= m.width());
+        if let Some((moments, first)) = seen {
+            for (k, (mean, centre)) in mean.iter_mut().zip(columns(|s| &s.centre)).enumerate() {
+                *mean = moments.mean(first + k) - centre;
+            }
+        }
+        let cost =
+            seen.filter(|_| how.levers.compensated.is_some() || how.levers.ranges).and_then(|(moments, first)| {
+                let at: Vec<usize> = (first..first + full.len()).collect();
+                Cost::new(moments, &at, &full, how.levers.compensated.unwrap_or(DAMPING))
+            });
+        Self { products: products.to_vec(), how, mean, cost }
     }
-    let m = m.ceil().max(1.0);
-    let step = m * per_multiplier;
-    let integers = scaled.iter().map(|v| (v / step + 0.5).floor().clamp(-top, top) as i32).collect();
-    Some((m as i32 * MULTIPLIER_UNIT, integers, step))
+
+    /// Quantizes the rows for a pre-activation in units of `unit`, of magnitude below `limit`.
+    ///
+    /// The bias takes up the centres of the vectors, and the mean error that rounding the weights leaves on the calibration
+    /// data (bias correction). None if some row does not fit.
+    pub fn quantize(&self, bias: &[f64], unit: f64, limit: f64) -> Option<Rows> {
+        let mut out = Rows { biases: Vec::new(), products: vec![Integers::default(); self.products.len()] };
+        for (r, &b) in bias.iter().enumerate() {
+            let row = self.row(r, b, unit, limit)?;
+            let mut integers = row.integers.into_iter();
+            for (((matrix, _), m), to) in self.products.iter().zip(&row.multipliers).zip(&mut out.products) {
+                to.weights.push(integers.by_ref().take(matrix.cols).collect());
+                to.multipliers.push(m * MULTIPLIER_UNIT);
+            }
+            out.biases.push(row.bias);
+        }
+        Some(out)
+    }
+
+    /// The row of least cost; rounded to the nearest if the levers leave none that fits.
+    fn row(&self, r: usize, bias: f64, unit: f64, limit: f64) -> Option<Row> {
+        let grid = Grid::new(self.how.weights, unit);
+        let weights: Vec<f64> = self.products.iter().flat_map(|(m, s)| scaled(m.row(r), s)).collect();
+        let mut exact = Vec::new();
+        let mut rest = &weights[..];
+        for (matrix, _) in &self.products {
+            let mine = rest.split_off(..matrix.cols)?;
+            exact.push(grid.multiplier(mine));
+        }
+        if exact.iter().any(|m| !(m.is_finite() && *m <= MOST)) {
+            return None;
+        }
+        let centred: f64 = bias + self.products.iter().map(|(m, s)| dot(m.row(r), &s.centre)).sum::<f64>();
+        let attempt = |multipliers: &[f64], compensated: bool| {
+            self.attempt(&weights, multipliers, compensated, &grid, centred, limit.min(f64::from(i32::MAX) * unit))
+        };
+        // Rounded up: the largest weight fits.
+        let plain: Vec<f64> = exact.iter().map(|m| m.ceil().max(1.0)).collect();
+        let compensated = self.how.levers.compensated.is_some() && self.cost.is_some();
+        let mut chosen = plain.clone();
+        let mut best = attempt(&plain, compensated);
+        if self.how.levers.ranges && self.cost.is_some() {
+            for product in 0..exact.len() {
+                for share in shares(self.how.weights) {
+                    let mut multipliers = chosen.clone();
+                    multipliers[product] = (exact[product] * share + 0.5).floor().clamp(1.0, MOST);
+                    if let Some(row) = attempt(&multipliers, compensated)
+                        && best.as_ref().is_none_or(|b| row.cost < b.cost)
+                    {
+                        best = Some(row);
+                        chosen = multipliers;
+                    }
+                }
+            }
+        }
+        best.or_else(|| attempt(&plain, false))
+    }
+
+    /// A row with given multipliers, if it fits.
+    fn attempt(
+        &self,
+        weights: &[f64],
+        multipliers: &[f64],
+        compensated: bool,
+        grid: &Grid,
+        bias: f64,
+        limit: f64,
+    ) -> Option<Row> {
+        let steps: Vec<f64> = self
+            .products
+            .iter()
+            .zip(multipliers)
+            .flat_map(|((matrix, _), m)| std::iter::repeat_n(m * grid.per_multiplier, matrix.cols))
+            .collect();
+        let nearest = |(w, s): (&f64, &f64)| (w / s + 0.5).floor().clamp(-grid.top, grid.top) as i32;
+        let (integers, mut cost) = match &self.cost {
+            Some(cost) if compensated => cost.round(weights, &steps, grid.top),
+            _ => (weights.iter().zip(&steps).map(nearest).collect(), 0.0),
+        };
+        let errors: Vec<f64> =
+            integers.iter().zip(&steps).zip(weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
+        if let Some(table) = self.cost.as_ref().filter(|_| !compensated) {
+            cost = table.of(&errors);
+        }
+        let mut rest = &integers[..];
+        for (matrix, _) in &self.products {
+            let sum: f64 = rest.split_off(..matrix.cols)?.iter().map(|q| f64::from(q.abs())).sum();
+            if sum > grid.sum_limit {
+                return None;
+            }
+        }
+        let full = self.products.iter().flat_map(|(_, s)| &s.full);
+        let drift: f64 = errors.iter().zip(full).zip(&self.mean).map(|((e, full), mean)| e / full * mean).sum();
+        let reach: f64 = integers.iter().zip(&steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
+        let bias = bias - drift;
+        // Two more units for the two roundings; the loader repeats this proof on the integers.
+        if reach + bias.abs() + 4.0 * grid.unit > limit {
+            return None;
+        }
+        let multipliers = multipliers.iter().map(|&m| m as i32).collect();
+        Some(Row { multipliers, integers, bias: (bias / grid.unit + 0.5).floor() as i32, cost })
+    }
+}
+
+/// The damping of the covariance where only scales are chosen by it.
+const DAMPING: f64 = 0.01;
+/// The largest multiplier, in its units.
+const MOST: f64 = 32767.0;
+
+/// A row's weights at full scale of their columns.
+fn scaled<'a>(row: &'a [f64], side: &'a Side) -> impl Iterator<Item = f64> + 'a {
+    row.iter().zip(&side.full).map(|(w, full)| w * full)
+}
+
+/// What the integers of a format can be.
+struct Grid {
+    unit: f64,
+    /// What one integer is worth, with a multiplier of one of its units, at full scale of its column.
+    per_multiplier: f64,
+    /// The largest weight.
+    top: f64,
+    /// The largest sum of a row's weights.
+    sum_limit: f64,
+}
+
+impl Grid {
+    fn new(weights: Weights, unit: f64) -> Self {
+        let limit = weights.accumulator_limit() as f64;
+        let (multiplier_bits, sum_limit) = match weights {
+            // acc = sum q x, and z = acc m / 2^16 with m in its units and x in units of 2^-15.
+            Weights::W4 | Weights::W8 => (1, limit / 32768.0),
+            // acc = sum q x / 2^8.
+            Weights::W16 => (9, limit / 128.0 - 1.0),
+        };
+        let top = f64::from((1u32 << (weights.bits() - 1)) - 1);
+        Self { unit, per_multiplier: unit / f64::from(1 << multiplier_bits), top, sum_limit }
+    }
+
+    /// The multiplier at which a row's largest weight is `top`, before it becomes an integer.
+    fn multiplier(&self, scaled: &[f64]) -> f64 {
+        let largest = scaled.iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+        let sum: f64 = scaled.iter().map(|v| v.abs()).sum();
+        // Half an integer more a column: what rounding can add to the sum.
+        let room = self.sum_limit - scaled.len() as f64 / 2.0;
+        (largest / self.top).max(sum / room) / self.per_multiplier
+    }
 }
