@@ -1,6 +1,6 @@
 //! **cellstate**: integer-only recurrent inference for microcontrollers.
 //!
-//! A trained LSTM network, quantized by the host tool `cellstate` into one blob, runs here one time step at a time: no
+//! A trained recurrent network, quantized by the host tool `cellstate` into one blob, runs here one time step at a time: no
 //! allocation, no floating point on the step path, every buffer's size known at compile time, and the same bits on every
 //! core.
 //!
@@ -20,13 +20,22 @@
 //!
 //! # Map
 //!
-//! * [`model`]: the blob. [`Model::parse`] checks it and gives a view; weights stay where they are.
-//! * [`session`]: [`State`], [`Session`] and [`Output`], what an application holds.
+//! * [`model`]: the blob. [`Model::parse`] checks it and gives a view; weights stay where they are. A layer's sizes have
+//!   their home in [`model::layer`], and in [`model::more`] those of every layer but LSTM and dense.
+//! * [`session`]: [`State`], [`Session`] and [`Output`], what an application holds. `session/walk.rs` runs the nodes of a
+//!   model over a sample or a window, `session/others.rs` those of the other layers.
 //! * [`layer`]: one file a layer, one step each: state in, state out.
 //! * [`kernel`]: the dot products, the only place for `unsafe`.
 //! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh.
 //!
 //! Data flows one way: parse, session, layer, kernel.
+//!
+//! # Features
+//!
+//! * `layers`, on by default: every layer but LSTM and dense, windows and masks. Without it `model/no_more.rs` and
+//!   `session/no_others.rs` stand in their places, and a blob that has one is a [`LoadError::Header`].
+//! * `portable`: the portable kernels on every target, to compare the others with.
+//! * `defmt`: `defmt::Format` for the public types.
 
 #![no_std]
 #![deny(unsafe_code)]

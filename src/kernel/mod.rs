@@ -97,6 +97,19 @@ impl<'a> Vector<'a> {
     }
 }
 
+/// Words of a record for these vectors: four biases, four multipliers a vector, the blocks of each.
+#[inline(always)]
+fn record_words<const P: usize>(weights: Weights, vectors: &[Vector; P]) -> usize {
+    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    ROWS * (1 + P) + blocks * weights.block_words()
+}
+
+/// Whether there are so many words, and no vector is empty: so it is in every checked model.
+#[inline(always)]
+fn fits<const P: usize>(records: &[i32], words: usize, vectors: &[Vector; P]) -> bool {
+    records.len() >= words && vectors.iter().all(|v| !v.columns().is_empty())
+}
+
 /// The pre-activations of `count` records: `b + sum over vectors of mul_high(W x, m)`, four rows at a time.
 ///
 /// A record has four biases, then four multipliers a vector, then the blocks of each vector. Yields nothing if a vector is
@@ -108,19 +121,20 @@ pub(crate) fn rows<'a, const P: usize>(
     count: usize,
     vectors: &'a [Vector<'a>; P],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
-    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
-    let words = ROWS * (1 + P) + blocks * weights.block_words();
-    let fits = records.len() >= count * words && vectors.iter().all(|v| !v.columns().is_empty());
+    let words = record_words(weights, vectors);
     let function = active::function(weights);
-    (0..if fits { count } else { 0 }).map(move |k| {
+    (0..if fits(records, count * words, vectors) { count } else { 0 }).map(move |k| {
         // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format; no
         // vector is empty; the function is this format's.
         unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
     })
 }
 
-/// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
-/// state.
+/// What a unit does with its cell state and its record's pre-activations: its next cell state and hidden state.
+pub(crate) trait Unit: Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy {}
+impl<F: Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy> Unit for F {}
+
+/// A layer of units, each from its record; nothing where [`rows`] yields nothing.
 #[cfg(not(cellstate_kernel = "x86_64"))]
 #[inline(always)]
 pub(crate) fn units<const P: usize>(
@@ -129,7 +143,7 @@ pub(crate) fn units<const P: usize>(
     vectors: &[Vector; P],
     cell: &mut [i32],
     hidden: &mut [i16],
-    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
+    unit: impl Unit,
 ) {
     let rows = rows(weights, records, cell.len(), vectors);
     for (z, (c, h)) in rows.zip(cell.iter_mut().zip(hidden)) {

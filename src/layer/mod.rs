@@ -1,6 +1,7 @@
 //! The layers: one step each, on buffers whose sizes the loader has checked.
 //!
-//! A layer reads its records in order, once, from the words section of the blob.
+//! A layer reads its records in order, once a step, from the words section of the blob. All but `input`, `lstm` and `dense`
+//! are of the feature `layers`; the simple recurrent layer is a dense one with two vectors.
 
 pub mod dense;
 #[cfg(feature = "layers")]

@@ -15,16 +15,6 @@ pub(super) const LANES: usize = 8;
 #[derive(Clone, Copy)]
 pub(super) struct Wide(__m256i);
 
-macro_rules! operations {
-    ($($name:ident: $($x:ident),+ = $instruction:path;)+) => {$(
-        #[inline(always)]
-        pub(super) fn $name($($x: Self),+) -> Self {
-            // SAFETY: this file is compiled for cores with AVX2 alone.
-            unsafe { Self($instruction($($x.0),+)) }
-        }
-    )+};
-}
-
 impl Wide {
     operations! {
         add: a, b = _mm256_add_epi32;

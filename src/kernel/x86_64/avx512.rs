@@ -15,16 +15,6 @@ pub(super) const LANES: usize = 16;
 #[derive(Clone, Copy)]
 pub(super) struct Wide(__m512i);
 
-macro_rules! operations {
-    ($($name:ident: $($x:ident),+ = $instruction:path;)+) => {$(
-        #[inline(always)]
-        pub(super) fn $name($($x: Self),+) -> Self {
-            // SAFETY: this file is compiled for cores with AVX-512 F and BW alone.
-            unsafe { Self($instruction($($x.0),+)) }
-        }
-    )+};
-}
-
 impl Wide {
     operations! {
         add: a, b = _mm512_add_epi32;

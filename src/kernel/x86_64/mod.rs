@@ -8,6 +8,20 @@
 //! below, wherever the rest can be taken out of the sums afterwards: sums are modulo `2^32`, and what is left in the end
 //! is a sum that the loader has proved to fit. 16-bit weights are two digits of eight bits each.
 
+/// Operations of a [`Wide`] that are one instruction of one register.
+///
+/// The files that use it are compiled for cores with their instructions alone: see below.
+#[allow(unused_macros, reason = "SSE2 has two registers")]
+macro_rules! operations {
+    ($($name:ident: $($x:ident),+ = $instruction:path;)+) => {$(
+        #[inline(always)]
+        pub(super) fn $name($($x: Self),+) -> Self {
+            // SAFETY: the build's target has the instructions of the file.
+            unsafe { Self($instruction($($x.0),+)) }
+        }
+    )+};
+}
+
 #[cfg_attr(not(target_feature = "avx2"), path = "sse2.rs")]
 #[cfg_attr(all(target_feature = "avx2", not(target_feature = "avx512bw")), path = "avx2.rs")]
 #[cfg_attr(target_feature = "avx512bw", path = "avx512.rs")]
@@ -17,7 +31,7 @@ mod formats;
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::portable::sum;
-use super::{Four, ROWS, Vector, W16_SHIFT};
+use super::{Four, ROWS, Unit, Vector, W16_SHIFT, fits, record_words};
 use crate::model::header::Weights;
 use formats::{Format, W4, W8, W16};
 use wide::{LANES, Wide};
@@ -57,8 +71,7 @@ pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vect
     z
 }
 
-/// A layer of units: `unit` for each, from its cell state and its record's pre-activations to its next cell state and hidden
-/// state. Does nothing where [`super::rows`] yields nothing.
+/// A layer of units, each from its record; nothing where [`super::rows`] yields nothing.
 #[inline(always)]
 pub(crate) fn units<const P: usize>(
     weights: Weights,
@@ -66,11 +79,10 @@ pub(crate) fn units<const P: usize>(
     vectors: &[Vector; P],
     cell: &mut [i32],
     hidden: &mut [i16],
-    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
+    unit: impl Unit,
 ) {
-    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
-    let words = ROWS * (1 + P) + blocks * weights.block_words();
-    if records.len() < cell.len() * words || vectors.iter().any(|v| v.columns().is_empty()) {
+    let words = record_words(weights, vectors);
+    if !fits(records, cell.len() * words, vectors) {
         return;
     }
     let records = records.chunks_exact(words);
@@ -94,7 +106,7 @@ unsafe fn sixteens<F: Format, const P: usize>(
     vectors: &[Vector; P],
     cell: &mut [i32],
     hidden: &mut [i16],
-    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
+    unit: impl Unit,
 ) {
     for (cell, hidden) in cell.chunks_mut(UNITS).zip(hidden.chunks_mut(UNITS)) {
         let mut z = [[0; ROWS]; UNITS];
@@ -114,12 +126,7 @@ unsafe fn sixteens<F: Format, const P: usize>(
 
 /// The loop of which the compiler makes vector instructions: not inlined, for there it would be unrolled first.
 #[inline(never)]
-fn update(
-    z: &[[i32; ROWS]],
-    cell: &mut [i32],
-    hidden: &mut [i16],
-    unit: impl Fn(i32, [i32; ROWS]) -> (i32, i16) + Copy,
-) {
+fn update(z: &[[i32; ROWS]], cell: &mut [i32], hidden: &mut [i16], unit: impl Unit) {
     for ((z, cell), hidden) in z.iter().zip(cell).zip(hidden) {
         (*cell, *hidden) = unit(*cell, *z);
     }

@@ -3,6 +3,7 @@
 //! All begin with 16 bits. While the blob is too large, the layer whose next format costs the outputs the fewest dB for a
 //! byte saved goes there. Outputs are what counts here: the last layer does nothing to hidden states.
 
+use crate::measure::Recording;
 use crate::quantize::Unquantizable;
 use crate::quantize::levers::{How, Plan, uniform};
 use crate::search::{Bench, parallel};
@@ -45,9 +46,7 @@ pub fn formats(bench: &Bench, budget: usize, provenance: &str) -> Result<Plan, O
     }
     let mut plan = uniform(bench.network, Weights::W16);
     let mut size = bytes(&plan)?;
-    let db = |plan: &[How]| {
-        bench.quality(plan, |recording, model| recording.outputs(model, bench.network)).map_or(0.0, |q| q.db())
-    };
+    let db = |plan: &[How]| bench.quality(plan, Recording::outputs).map_or(0.0, |q| q.db());
     while size > budget {
         let now = db(&plan);
         let smaller = |k: usize| match plan[k].weights {

@@ -1,8 +1,9 @@
 //! The error over time: integer model and float network side by side on one long stream, with no reset.
 
+use crate::beside::Recurrent;
 use crate::data::Sequences;
 use crate::eval::{Units, run};
-use crate::lower::{device_index, lower};
+use crate::lower::lower;
 use cellstate::{Model, Session};
 use cellstate_reference::{Evaluator, Network};
 
@@ -99,25 +100,23 @@ pub fn drift(model: &Model, network: &Network, data: &Sequences, units: Units) -
     Ok(watch.drift)
 }
 
-struct Watch<'a> {
-    network: &'a Network,
-    recurrent: Vec<usize>,
+struct Watch {
+    recurrent: Vec<Recurrent>,
     /// Every how many cell states one is kept.
     stride: usize,
     drift: Drift,
 }
 
-impl<'a> Watch<'a> {
-    fn new(model: &Model, network: &'a Network, steps: usize) -> Self {
-        let recurrent: Vec<usize> =
-            (0..network.nodes.len()).filter(|&k| network.nodes[k].layer.is_recurrent()).collect();
+impl Watch {
+    fn new(model: &Model, network: &Network, steps: usize) -> Self {
+        let recurrent: Vec<Recurrent> = Recurrent::all(network).collect();
         let trace = |name: String| Trace { name, points: Vec::new() };
         let output = |k: usize| trace(model.label(k).map_or_else(|| format!("output {k}"), str::to_owned));
-        let layer = |&k: &usize| {
-            let width = network.width(cellstate_reference::Source::Node(k));
+        let layer = |r: &Recurrent| {
+            let width = network.width(cellstate_reference::Source::Node(r.node));
             let count = width.min(KEPT_UNITS);
             let units = (0..count).map(|u| trace(format!("unit {}", u * width / count))).collect();
-            LayerTrace { name: network.nodes[k].name.clone(), units, ..LayerTrace::default() }
+            LayerTrace { name: network.nodes[r.node].name.clone(), units, ..LayerTrace::default() }
         };
         let widest = model.nodes().map(|(n, _)| n.layer.width()).max().unwrap_or(1);
         let drift = Drift {
@@ -127,7 +126,7 @@ impl<'a> Watch<'a> {
             outputs: (0..model.outputs().min(KEPT_OUTPUTS)).map(output).collect(),
             layers: recurrent.iter().map(layer).collect(),
         };
-        Self { network, recurrent, stride: (steps * widest).div_ceil(KEPT_CELLS), drift }
+        Self { recurrent, stride: (steps * widest).div_ceil(KEPT_CELLS), drift }
     }
 
     fn step(&mut self, t: usize, float: &Evaluator, scores: &[f64], session: &Session) {
@@ -146,25 +145,19 @@ impl<'a> Watch<'a> {
                 }
             }
         }
-        for (&k, layer) in self.recurrent.iter().zip(&mut self.drift.layers) {
-            let device = device_index(self.network, k);
-            let traces = float.traces(k);
-            let Some(trace) = (if self.network.nodes[k].backward { traces.first() } else { traces.last() }) else {
-                continue;
-            };
-            let scale = session.model().node(device).map_or(0.0, |(n, _)| f64::from(n.layer.scale()));
-            let hidden = session.hidden(device).unwrap_or_default();
-            let integer = |u: usize| hidden.get(u).map_or(0.0, |h| f64::from(h.to_bits()) * scale);
-            for (u, f) in trace.output.iter().enumerate() {
-                self.drift.parts[part].0 += (f - integer(u)).powi(2);
+        for (recurrent, layer) in self.recurrent.iter().zip(&mut self.drift.layers) {
+            let Some(trace) = recurrent.float(float) else { continue };
+            let hidden: Vec<f64> = recurrent.hidden(session).collect();
+            for (f, i) in trace.output.iter().zip(&hidden) {
+                self.drift.parts[part].0 += (f - i).powi(2);
                 self.drift.parts[part].1 += 1;
             }
             let count = layer.units.len();
             for (n, unit) in layer.units.iter_mut().enumerate().filter(|_| t < KEPT_STEPS) {
                 let u = n * trace.output.len() / count;
-                unit.points.push((t, trace.output[u], integer(u)));
+                unit.points.push((t, trace.output[u], hidden[u]));
             }
-            let Some(cell) = session.cell(device) else { continue };
+            let Some(cell) = session.cell(recurrent.device) else { continue };
             // A GRU's 32-bit state is its hidden state.
             let cells = if trace.cell.is_empty() { &trace.output } else { &trace.cell };
             let unit = 1.0 / f64::from(1u32 << cell.frac_bits);

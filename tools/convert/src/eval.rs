@@ -1,5 +1,6 @@
 //! The integer model beside the float network, step by step on the same samples.
 
+use crate::beside::Recurrent;
 use crate::data::Sequences;
 use crate::lower::{device_index, lower};
 use cellstate::{Model, Session, State};
@@ -199,10 +200,9 @@ pub fn compare(
     if !same || network.inputs() != model.inputs() {
         return Err("the blob and the reference model have different layers".to_owned());
     }
-    let names = network.nodes.iter().enumerate().filter(|(_, n)| n.layer.is_recurrent());
-    let recurrent: Vec<usize> = names.clone().map(|(k, _)| k).collect();
-    let mut report =
-        Report { hidden: names.map(|(_, n)| (n.name.clone(), HiddenError::default())).collect(), ..Report::default() };
+    let recurrent: Vec<Recurrent> = Recurrent::all(network).collect();
+    let named = |r: &Recurrent| (network.nodes[r.node].name.clone(), HiddenError::default());
+    let mut report = Report { hidden: recurrent.iter().map(named).collect(), ..Report::default() };
     let mut float = Evaluator::new(network);
     let features: Vec<_> = model.features().collect();
     run(model, data, units, |session, s, t| {
@@ -217,17 +217,11 @@ pub fn compare(
         };
         report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
         let scores = float.step(&x).0.to_vec();
-        for (&k, (_, error)) in recurrent.iter().zip(&mut report.hidden) {
-            let device = device_index(network, k);
-            let scale = header.nodes.get(device).map_or(0.0, |n| f64::from(n.layer.scale()));
-            let hidden = session.hidden(device).unwrap_or_default();
-            // Of a window the step that the layer walked last.
-            let traces = float.traces(k);
-            let trace = if network.nodes[k].backward { traces.first() } else { traces.last() };
-            for (f, i) in trace.into_iter().flat_map(|t| &t.output).zip(hidden) {
-                error.observe(*f, f64::from(i.to_bits()) * scale);
+        for (layer, (_, error)) in recurrent.iter().zip(&mut report.hidden) {
+            for (f, i) in layer.float(&float).into_iter().flat_map(|t| &t.output).zip(layer.hidden(session)) {
+                error.observe(*f, i);
             }
-            let cell = session.cell(device).map_or(&[][..], |c| c.raw);
+            let cell = session.cell(layer.device).map_or(&[][..], |c| c.raw);
             report.saturations.cells += cell.iter().filter(|&&c| c == i32::MAX || c == i32::MIN).count() as u64;
         }
         report.steps += 1;

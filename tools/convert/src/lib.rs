@@ -7,11 +7,13 @@
 //! * [`quantize`]: the network to integers;
 //! * [`search`] and [`budget`]: the rounding and the formats that serve a model best, as [`measure`] has it;
 //! * [`emit`]: the integers to a blob and to Rust source;
-//! * [`convert()`] does all of it, and [`eval`] compares the result with the float network;
-//! * [`drift`] does so over one long stream, [`cost`] says what it takes on a device, and [`report`] shows all of it.
+//! * [`convert()`] does all of it, and [`eval`] compares the result with the float network,
+//! * [`drift`] does so over one long stream, both by the pairs of layers of [`beside`];
+//! * [`cost`] says what a model takes on a device, [`inspect`] what it holds, and [`report`] shows all of it.
 
 #![forbid(unsafe_code)]
 
+pub mod beside;
 pub mod budget;
 pub mod convert;
 pub mod cost;

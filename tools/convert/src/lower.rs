@@ -54,6 +54,11 @@ fn diagonal(scale: &[f64], offset: Vec<f64>) -> Dense {
 /// Removes a constant normalization: into the layers that take it, or the dense layer before it, or as a dense layer.
 fn fold(network: &mut Network, k: usize) {
     let Layer::Affine { scale, offset } = network.nodes[k].layer.clone() else { return };
+    // What yields its last step alone stands for that, too.
+    if network.nodes[k].last {
+        network.nodes[k].layer = Layer::Dense(diagonal(&scale, offset));
+        return;
+    }
     let is_head = network.heads.iter().any(|h| h.node == k);
     let takers: Vec<usize> =
         (0..network.nodes.len()).filter(|&n| network.nodes[n].from.contains(&Source::Node(k))).collect();

@@ -1,8 +1,8 @@
 //! What the float network did on the calibration data, once, and how far an integer model is from it.
 
+use crate::beside::Recurrent;
 use crate::data::{Sequence, Sequences};
 use crate::eval::{Units, run};
-use crate::lower::device_index;
 use cellstate::Model;
 use cellstate_reference::{Evaluator, Network};
 
@@ -12,8 +12,8 @@ const MULTIPLICATIONS: usize = 1 << 29;
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    /// The hidden state of a recurrent node.
-    Hidden(usize),
+    /// The hidden state of a recurrent layer.
+    Hidden(Recurrent),
     /// An output; of a softmax its logits.
     Head(usize),
 }
@@ -53,7 +53,7 @@ pub struct Recording {
 impl Recording {
     /// Nothing yet, of data with so many sequences and steps.
     pub fn new(network: &Network, data: &Sequences, units: Units) -> Self {
-        let recurrent = (0..network.nodes.len()).filter(|&k| network.nodes[k].layer.is_recurrent()).map(Place::Hidden);
+        let recurrent = Recurrent::all(network).map(Place::Hidden);
         let weights: usize = (0..network.nodes.len()).map(|k| network.nodes[k].layer.weights()).sum();
         let most = (MULTIPLICATIONS / weights.max(1)).max(1);
         let steps: usize = data.sequences.iter().map(Sequence::len).sum();
@@ -85,11 +85,7 @@ impl Recording {
             return;
         }
         let value = |place: &Place| match *place {
-            Place::Hidden(k) => {
-                let traces = float.traces(k);
-                let trace = if network.nodes[k].backward { traces.first() } else { traces.last() };
-                trace.map(|t| t.output.clone())
-            }
+            Place::Hidden(layer) => layer.float(float).map(|t| t.output.clone()),
             Place::Head(h) => {
                 let node = network.heads[h].node;
                 let softmax = network.nodes[node].layer.is_softmax();
@@ -105,33 +101,28 @@ impl Recording {
     ///
     /// # Errors
     /// A sentence if the model cannot be run on the host.
-    pub fn from(&self, model: &Model, network: &Network, from: usize) -> Result<Quality, String> {
-        let hidden = |p: &Place| matches!(p, Place::Hidden(k) if *k >= from);
+    pub fn from(&self, model: &Model, from: usize) -> Result<Quality, String> {
+        let hidden = |p: &Place| matches!(p, Place::Hidden(layer) if layer.node >= from);
         let recurrent = self.places.iter().any(hidden);
-        self.compare(model, network, |p| if recurrent { hidden(p) } else { matches!(p, Place::Head(_)) })
+        self.compare(model, |p| if recurrent { hidden(p) } else { matches!(p, Place::Head(_)) })
     }
 
     /// How well a model's outputs are the network's.
     ///
     /// # Errors
     /// A sentence if the model cannot be run on the host.
-    pub fn outputs(&self, model: &Model, network: &Network) -> Result<Quality, String> {
-        self.compare(model, network, |p| matches!(p, Place::Head(_)))
+    pub fn outputs(&self, model: &Model) -> Result<Quality, String> {
+        self.compare(model, |p| matches!(p, Place::Head(_)))
     }
 
-    fn compare(&self, model: &Model, network: &Network, counts: impl Fn(&Place) -> bool) -> Result<Quality, String> {
+    fn compare(&self, model: &Model, counts: impl Fn(&Place) -> bool) -> Result<Quality, String> {
         let mut quality = Quality::default();
         let mut steps = self.steps.iter();
         run(model, &self.data, self.units, |session, _, _| {
             for (place, float) in self.places.iter().zip(steps.next().into_iter().flatten()) {
                 let Some(float) = float.as_ref().filter(|_| counts(place)) else { continue };
                 match *place {
-                    Place::Hidden(k) => {
-                        let device = device_index(network, k);
-                        let scale = model.header().nodes.get(device).map_or(0.0, |n| f64::from(n.layer.scale()));
-                        let hidden = session.hidden(device).unwrap_or_default();
-                        quality.observe(float, hidden.iter().map(|h| f64::from(h.to_bits()) * scale));
-                    }
+                    Place::Hidden(layer) => quality.observe(float, layer.hidden(session)),
                     Place::Head(h) => {
                         let output = session.head(h);
                         quality.observe(float, (0..output.len()).map(|k| f64::from(output.value(k).unwrap_or(0.0))));

@@ -82,7 +82,7 @@ impl Bench<'_> {
         let with = |levers: Levers| {
             let mut plan = plan.clone();
             plan[k].levers = levers;
-            self.quality(&plan, |recording, model| recording.from(model, self.network, k))
+            self.quality(&plan, |recording, model| recording.from(model, k))
         };
         let results = parallel(&tries, |&levers| with(levers));
         let tried: Vec<_> = tries.into_iter().zip(results).filter_map(|(l, q)| Some((l, q?.db()))).collect();

@@ -116,7 +116,8 @@ fn holds(report: &Report, snr: f64) {
 
 #[test]
 fn digits_keep_their_accuracy() {
-    for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
+    // 54.4 and 86.1 dB were measured; two less are asked for, here and below.
+    for (weights, snr) in [(Weights::W8, 52.4), (Weights::W16, 84.1)] {
         let report = report(&digits(), "digits/calibration.npz", "digits/test.npz", weights, Score::Sequence);
         assert_eq!(report.scored, 600);
         // Keras's own accuracy on the same split.
@@ -127,12 +128,13 @@ fn digits_keep_their_accuracy() {
 
 #[test]
 fn watch_keeps_its_accuracy() {
-    for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
+    // 40.3 and 81.0 dB.
+    for (weights, snr) in [(Weights::W8, 38.3), (Weights::W16, 79.0)] {
         holds(&report(&watch(), "watch/calibration.npz", "watch/later.npz", weights, Score::Step), snr);
     }
-    // People that the model never saw: it is less sure of itself, and 8-bit errors move its decisions in time.
-    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W8, Score::Step), 28.0);
-    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W16, Score::Step), 55.0);
+    // People that the model never saw: it is less sure of itself, and 8-bit errors move its decisions in time. 32.0, 72.9 dB.
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W8, Score::Step), 30.0);
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W16, Score::Step), 70.9);
 }
 
 #[test]
@@ -191,7 +193,8 @@ fn every_shape_equals_its_framework() {
         let last = network.nodes.len() - 1;
         let float = worst(&network, &x, &golden, |e, _| e.traces(last)[0].output.clone());
         assert!(float <= TOLERANCE, "{file}: {float}");
-        for (weights, snr) in [(Weights::W8, 38.0), (Weights::W16, 55.0)] {
+        // The least are 45.8 and 84.3 dB.
+        for (weights, snr) in [(Weights::W8, 43.8), (Weights::W16, 82.3)] {
             let blob = convert(&network, &x, Units::Model, weights, "test", || ()).unwrap().blob;
             let words: Vec<u32> = blob.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
             let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();

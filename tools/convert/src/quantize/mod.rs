@@ -24,7 +24,7 @@ use cellstate::layer::input::Feature;
 use cellstate::model::header;
 use cellstate::model::layer as device;
 use cellstate::model::more::More;
-use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Source};
+use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Node, Source};
 use levers::How;
 use rows::{Rows, Side};
 
@@ -107,79 +107,44 @@ pub fn quantize(network: &Network, calibration: &Calibration, plan: &[How]) -> R
     let mut sides = vec![input::side(&features, &calibration.inputs)];
     let zeros: Vec<i16> = features.iter().map(|f| f.map_float(0.0)).collect();
     let mut layers: Vec<Layer> = Vec::new();
-    let mut steps = vec![network.window.unwrap_or(1)];
     for (k, node) in network.nodes.iter().enumerate() {
+        let fault = |cause: &str| Unquantizable { layer: node.name.clone(), cause: cause.to_owned() };
         let side = |s: &Source| match s {
             Source::Input => &sides[0],
             Source::Node(n) => &sides[n + 1],
         };
         let input = Side::joined(node.from.iter().map(side));
-        let mut from = device_source(network, node.from[0]);
-        let mut width = network.width(node.from[0]);
-        let source_steps = steps[device_source(network, node.from[0]) as usize];
-        for &second in &node.from[1..] {
-            width += network.width(second);
-            let join = More::Concat { width: width as u16, second: device_source(network, second) };
-            let layer = device::Layer::More(join);
-            let node = header::Node { steps: source_steps as u16, ..header::Node::streaming(from, layer) };
-            layers.push(Layer { node, sections: Vec::new(), extra: Vec::new() });
-            steps.push(source_steps);
-            from = layers.len() as u8;
-        }
         let taken = network.nodes.iter().any(|n| n.from.contains(&Source::Node(k)));
-        let is_head = network.heads.iter().any(|h| h.node == k);
-        let zeros: Vec<i16> = node
-            .from
-            .iter()
-            .flat_map(|&s| match s {
-                Source::Input => zeros.clone(),
-                s @ Source::Node(_) => vec![0; network.width(s)],
-            })
-            .collect();
+        let zeros = node.from.iter().flat_map(|&s| match s {
+            Source::Input => zeros.clone(),
+            s @ Source::Node(_) => vec![0; network.width(s)],
+        });
         let c = Context {
             input: &input,
             seen: &calibration.layers[k],
             how: plan[k],
-            wide: is_head && !taken,
-            zeros: &zeros,
+            wide: network.heads.iter().any(|h| h.node == k) && !taken,
+            zeros: &zeros.collect::<Vec<_>>(),
         };
-        let fault = |cause: &str| Unquantizable { layer: node.name.clone(), cause: cause.to_owned() };
-        if c.wide && matches!(node.layer, Float::Window { .. }) {
-            return Err(fault("it is an output, and joined inputs have no unit of their own"));
+        if let Some(cause) = unfit(node, &c) {
+            return Err(fault(&cause));
         }
-        if matches!(node.layer, Float::Embedding(_)) && node.from != [Source::Input] {
-            return Err(fault("its index is computed, and on the device it must be the sample itself"));
-        }
-        if let Some(h) = recurrent::beyond_one(&node.layer) {
-            return Err(fault(&format!("it begins with a hidden state of {h}, beyond the 1 that it can hold")));
-        }
-        let made = match &node.layer {
-            Float::Lstm(l) => recurrent::lstm(l, &c),
-            Float::Gru(g) => recurrent::gru(g, &c),
-            Float::Rnn(r) => recurrent::rnn(r, &c),
-            Float::Dense(d) => pointwise::dense(d, &c),
-            Float::Embedding(table) => Some(pointwise::embedding(table, &c)),
-            Float::LayerNorm { scale, offset, epsilon } => pointwise::norm(scale, offset, *epsilon, &c),
-            Float::Window { taps, dilation, stride, causal } => {
-                Some(pointwise::window([*taps, *dilation, *stride], *causal, &c))
-            }
-            Float::Affine { .. } => return Err(fault("it was not folded; please report this")),
-        }
-        .ok_or_else(|| fault("a row's weights times the range of its inputs exceed 32 bits"))?;
-        let yields = if node.last { 1 } else { source_steps };
-        let streams = network.window.is_none();
+        let made = make(&node.layer, &c)
+            .ok_or_else(|| fault("a row's weights times the range of its inputs exceed 32 bits"))?;
+        let steps = steps(network, &layers, device_source(network, node.from[0]));
+        let from = join(network, node, steps, &mut layers);
+        let last = node.last && network.window.is_some();
         layers.push(Layer {
             node: header::Node {
                 from,
                 backward: node.backward,
-                last: node.last && !streams,
-                steps: yields as u16,
+                last,
+                steps: if last { 1 } else { steps },
                 layer: made.layer,
             },
             sections: made.sections,
             extra: made.extra,
         });
-        steps.push(yields);
         sides.push(made.output);
     }
     if layers.len() > header::MAX_LAYERS || network.heads.len() > header::MAX_HEADS {
@@ -195,6 +160,59 @@ pub fn quantize(network: &Network, calibration: &Calibration, plan: &[How]) -> R
     let mask = network.mask.map(|m| features.iter().map(|f| f.map_float(m as f32)).collect());
     let heads = network.heads.iter().map(|h| device_index(network, h.node) as u8).collect();
     Ok(Quantized { features, mask, window: network.window.unwrap_or(0) as u16, heads, layers })
+}
+
+/// The most steps of a source on the device.
+fn steps(network: &Network, layers: &[Layer], source: u8) -> u16 {
+    let before = usize::from(source).checked_sub(1).and_then(|k| layers.get(k));
+    before.map_or(network.window.unwrap_or(1) as u16, |l| l.node.steps)
+}
+
+/// Joins the sources of a node, by layers of their own if they are several; gives the source that they are then.
+fn join(network: &Network, node: &Node, steps: u16, layers: &mut Vec<Layer>) -> u8 {
+    let mut from = device_source(network, node.from[0]);
+    let mut width = network.width(node.from[0]);
+    for &second in &node.from[1..] {
+        width += network.width(second);
+        let join = More::Concat { width: width as u16, second: device_source(network, second) };
+        let node = header::Node { steps, ..header::Node::streaming(from, device::Layer::More(join)) };
+        layers.push(Layer { node, sections: Vec::new(), extra: Vec::new() });
+        from = layers.len() as u8;
+    }
+    from
+}
+
+/// Why no device can run a node, if so.
+fn unfit(node: &Node, c: &Context) -> Option<String> {
+    match &node.layer {
+        Float::Window { .. } if c.wide => {
+            Some("it is an output, and joined inputs have no unit of their own".to_owned())
+        }
+        Float::Embedding(_) if node.from != [Source::Input] => {
+            Some("its index is computed, and on the device it must be the sample itself".to_owned())
+        }
+        Float::Affine { .. } => Some("it was not folded; please report this".to_owned()),
+        layer => {
+            let h = recurrent::beyond_one(layer)?;
+            Some(format!("it begins with a hidden state of {h}, beyond the 1 that it can hold"))
+        }
+    }
+}
+
+/// A layer in integers; none if some row does not fit.
+fn make(layer: &Float, c: &Context) -> Option<Made> {
+    match layer {
+        Float::Lstm(l) => recurrent::lstm(l, c),
+        Float::Gru(g) => recurrent::gru(g, c),
+        Float::Rnn(r) => recurrent::rnn(r, c),
+        Float::Dense(d) => pointwise::dense(d, c),
+        Float::Embedding(table) => Some(pointwise::embedding(table, c)),
+        Float::LayerNorm { scale, offset, epsilon } => pointwise::norm(scale, offset, *epsilon, c),
+        Float::Window { taps, dilation, stride, causal } => {
+            Some(pointwise::window([*taps, *dilation, *stride], *causal, c))
+        }
+        Float::Affine { .. } => None,
+    }
 }
 
 fn device_source(network: &Network, source: Source) -> u8 {
@@ -219,6 +237,16 @@ fn activation(a: Activation) -> (header::Activation, f64) {
         Activation::Softmax => (header::Activation::Softmax, 1.0),
         Activation::HardSigmoid { slope } => (header::Activation::HardSigmoid, slope),
     }
+}
+
+/// The one rounding rule: half up.
+fn round(v: f64) -> f64 {
+    (v + 0.5).floor()
+}
+
+/// The unit of a 16-bit output of this magnitude that does not squash, as the header holds it.
+fn output_scale(magnitude: f64) -> f64 {
+    f64::from(((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32)
 }
 
 /// A matrix whose rows are each multiplied by `factor(row)`.

@@ -1,16 +1,12 @@
 //! Layers without a hidden state.
 
 use super::rows::{Joint, Side};
-use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
+use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::model::header::{Q15_SCALE, Weights};
 use cellstate::model::layer as device;
 use cellstate::model::more::{More, row_words};
 use cellstate_reference::{Dense, Matrix};
-
-fn round(v: f64) -> f64 {
-    (v + 0.5).floor()
-}
 
 pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
     let (function, slope) = activation(d.activation);
@@ -67,8 +63,8 @@ pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> O
     let width = gain.len();
     let unit = c.input.full.first()? / 32768.0;
     let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
-    let scale = ((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32;
-    let real = f64::from(scale);
+    let real = output_scale(magnitude);
+    let scale = real as f32;
     let top_gain = gain.iter().fold(0.0, |m: f64, g| m.max(g.abs())) / (real * 32768.0);
     let top_bias = offset.iter().fold(0.0, |m: f64, b| m.max(b.abs())) / real;
     let fits = |s: &u8| {

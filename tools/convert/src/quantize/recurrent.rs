@@ -2,7 +2,7 @@
 
 use super::calibrate::Range;
 use super::rows::{Joint, Rows, Side};
-use super::{Context, MAX_Z_SHIFT, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, scaled, smallest_shift};
+use super::{Context, Made, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::layer::gru::FRAC;
 use cellstate::layer::lstm::CELL_FRAC;
@@ -14,10 +14,6 @@ use cellstate_reference::{Activation, Gru, Initial, Layer, Lstm, Matrix, Rnn};
 /// How far beyond the calibrated range a cell state can go before it saturates.
 const CELL_HEADROOM: f64 = 4.0;
 
-fn round(v: f64) -> f64 {
-    (v + 0.5).floor()
-}
-
 /// The words of a state before the first step: 32-bit values with `frac` fractional bits, then the hidden state.
 fn initial_words(initial: Option<&Initial>, c: &[f64], frac: u8, scale: f64) -> Vec<i32> {
     let Some(initial) = initial else { return Vec::new() };
@@ -26,11 +22,6 @@ fn initial_words(initial: Option<&Initial>, c: &[f64], frac: u8, scale: f64) -> 
     let hidden: Vec<i16> = initial.h.iter().map(|v| round(v / scale).clamp(-32767.0, 32767.0) as i16).collect();
     words.extend(halves(&hidden));
     words
-}
-
-/// The unit of a 16-bit output that does not squash.
-fn output_scale(magnitude: f64) -> f64 {
-    f64::from(((magnitude * OUTPUT_HEADROOM).max(1e-9) / 32767.0) as f32)
 }
 
 /// The largest magnitude of a hidden state, the initial one included.
@@ -134,7 +125,7 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
     let layer = device::Layer::More(More::Gru {
         units: units as u16,
         weights,
-        z_shift: z_shift.min(MAX_Z_SHIFT),
+        z_shift,
         initial: g.initial.is_some(),
         hard: matches!(g.gates, Activation::HardSigmoid { .. }),
         reset_after: g.reset_after.is_some(),
