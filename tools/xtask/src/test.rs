@@ -23,6 +23,8 @@ pub(crate) fn run() -> Result<()> {
     stages.cargo("format", ".", &["fmt", "--all", "--check"]);
     for outside in OUTSIDE {
         stages.cargo("format", outside, &["fmt", "--check"]);
+        // A crate of the host workspace that gains a dependency must not leave these behind.
+        stages.cargo("lock file", outside, &["update", "--workspace", "--locked", "--quiet"]);
     }
     let deny = ["--", "-D", "warnings"];
     stages.cargo("clippy", ".", &[&["clippy", "--workspace", "--all-targets", "--locked"], &deny[..]].concat());
