@@ -60,21 +60,16 @@ fn main() -> Result<()> {
         for sequence in [false, true] {
             let Pair { mut integers, mut floats } = Pair::new(size)?;
             let mut runs: Vec<Run> = Vec::new();
-            runs.push(match sequence {
-                true => Box::new(|| floats.sequence().map(drop)),
-                false => Box::new(|| floats.step()),
-            });
+            runs.push(Box::new(|| if sequence { floats.sequence().map(drop) } else { floats.step() }));
             for (_, mine) in &mut integers {
-                runs.push(match sequence {
-                    true => Box::new(|| {
+                runs.push(Box::new(|| {
+                    if sequence {
                         mine.sequence();
-                        Ok(())
-                    }),
-                    false => Box::new(|| {
+                    } else {
                         mine.step();
-                        Ok(())
-                    }),
-                });
+                    }
+                    Ok(())
+                }));
             }
             let times = medians(&mut runs)?;
             drop(runs);
