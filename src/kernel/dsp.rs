@@ -16,6 +16,7 @@ use super::{Four, ROWS, VECTOR_BYTES, W16_SHIFT};
 use crate::model::header::Weights;
 
 pub(crate) use super::mainline::{Function, call, line};
+pub(crate) use super::portable::add_twice;
 
 /// `floor(a m / 2^32 + 1/2)`: `SMMULR`.
 #[inline(always)]

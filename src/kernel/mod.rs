@@ -3,7 +3,7 @@
 //! `rows` is the seam. It walks over a layer's records and yields for each its four pre-activations
 //! `b + sum over products of mul_high(W x, m)`; what the layer does with them is not its business. [`layout`] says where a
 //! weight stands. Everything below is chosen at compile time from the target; each file has a `Function` for every weight
-//! format, `call` for it, `prepare` for what it wants to know of a vector, `mul_high` and `line`.
+//! format, `call` for it, `prepare` for what it wants to know of a vector, `mul_high`, `add_twice` and `line`.
 //!
 //! | file | cores | what it does differently |
 //! | --- | --- | --- |
@@ -45,7 +45,7 @@ use core::ops::Range;
 
 #[cfg(cellstate_kernel = "x86_64")]
 pub(crate) use active::units;
-pub(crate) use active::{line, mul_high};
+pub(crate) use active::{add_twice, line, mul_high};
 
 /// Rows of a block: the four gates of one LSTM unit, or four outputs of a dense layer.
 pub const ROWS: usize = 4;
@@ -100,14 +100,25 @@ impl<'a> Vector<'a> {
 /// Words of a record for these vectors: four biases, four multipliers a vector, the blocks of each.
 #[inline(always)]
 fn record_words<const P: usize>(weights: Weights, vectors: &[Vector; P]) -> usize {
-    let blocks: usize = vectors.iter().map(|v| v.columns().len()).sum();
+    // Without a loop, which the compiler leaves one where it is to save bytes.
+    let blocks = match vectors.as_slice() {
+        [x] => x.columns().len(),
+        [x, h] => x.columns().len() + h.columns().len(),
+        all => all.iter().map(|v| v.columns().len()).sum(),
+    };
     ROWS * (1 + P) + blocks * weights.block_words()
 }
 
 /// Whether there are so many words, and no vector is empty: so it is in every checked model.
 #[inline(always)]
 fn fits<const P: usize>(records: &[i32], words: usize, vectors: &[Vector; P]) -> bool {
-    records.len() >= words && vectors.iter().all(|v| !v.columns().is_empty())
+    let some = |v: &Vector| !v.columns().is_empty();
+    let all = match vectors.as_slice() {
+        [x] => some(x),
+        [x, h] => some(x) && some(h),
+        all => all.iter().all(some),
+    };
+    records.len() >= words && all
 }
 
 /// The pre-activations of `count` records: `b + sum over vectors of mul_high(W x, m)`, four rows at a time.

@@ -14,10 +14,17 @@ pub(crate) fn line(word: i32, x: i32) -> i32 {
     word.wrapping_add((word & ((1 << SLOPE_BITS) - 1)) * x)
 }
 
+/// `a + 2 b`, saturated; `2 b` does not overflow.
+#[inline(always)]
+pub(crate) fn add_twice(a: i32, b: i32) -> i32 {
+    a.saturating_add(b << 1)
+}
+
 /// The sum of a vector. Not inlined: each kind of layer would have its unrolled loop.
 #[inline(never)]
 pub(crate) fn sum(columns: &[Four]) -> i32 {
-    columns.as_flattened().iter().map(|&pair| i32::from(pair as i16) + (pair >> 16)).sum()
+    let pair = |pair: i32| i32::from(pair as i16) + (pair >> 16);
+    columns.iter().map(|&[low, high]| pair(low) + pair(high)).sum()
 }
 
 /// A record from a function for the dot products of its blocks with one vector.

@@ -12,7 +12,7 @@ use super::portable::sum;
 use super::{Four, ROWS, VECTOR_BYTES, Vector, W16_SHIFT};
 use crate::model::header::Weights;
 
-pub(crate) use super::portable::line;
+pub(crate) use super::portable::{add_twice, line};
 
 /// `floor(a m / 2^32 + 1/2)`: the upper word of the product, and the half from the lower.
 #[inline(always)]

@@ -7,7 +7,7 @@
 //!
 //! Loops are unrolled over four blocks and entered where the vector's length wants it.
 
-use core::arch::naked_asm;
+use core::arch::{asm, naked_asm};
 
 use super::layout::{W4_OFFSET, W8_OFFSET};
 use super::portable::sum;
@@ -16,6 +16,19 @@ use crate::model::header::Weights;
 
 pub(crate) use super::mainline::{Function, call, line};
 pub(crate) use super::portable::mul_high;
+
+/// `a + 2 b`, saturated; `2 b` does not overflow.
+#[inline(always)]
+pub(crate) fn add_twice(a: i32, b: i32) -> i32 {
+    let sum;
+    // SAFETY: arithmetic on registers.
+    unsafe {
+        // An overflown sum has the wrong sign.
+        asm!("adds {sum}, {a}, {b}, lsl #1", "it vs", "eorvs {sum}, {least}, {sum}, asr #31", sum = out(reg) sum,
+            a = in(reg) a, b = in(reg) b, least = in(reg) i32::MIN, options(pure, nomem, nostack));
+    }
+    sum
+}
 
 /// What rounds the shift of a 64-bit sum.
 const HALF: i32 = 1 << (W16_SHIFT - 1);
@@ -50,7 +63,7 @@ pub(crate) fn function(weights: Weights) -> Function {
 
 /// A whole function: r0 blocks, r1 first vector, r2 past the last vector, r3 record; the result in r0 to r3.
 ///
-/// In the loop r0 walks through the blocks and r1 through the vector, whose end is r2; r3 has the sample, and the
+/// In the loop r0 walks through the blocks and r1 through the vector, whose end is r3; r2 has the sample, and the
 /// accumulators stand in `$accumulators`. `$finish` leaves the four sums in r8 to r11.
 macro_rules! record {
     ($name:ident, $accumulators:literal, $block:expr, $finish:expr) => {
@@ -62,18 +75,20 @@ macro_rules! record {
                 "2:",
                 "push {{r1-r7}}",
                 concat!("ldm r1, {{r1-r3, ", $accumulators, "}}"), // start, entry, end
-                "mov r12, r2",
-                "mov r2, r3",
-                "add pc, r12",
+                "add pc, r2",
                 "nop",
                 "3:",
                 $block, $block, $block, $block,
-                "cmp r1, r2",
+                "cmp r1, r3",
                 "bne 3b",
                 $finish,
-                "pop {{r1-r7}}",
                 // bias + (sum * multiplier + 2^31) / 2^32, the bias being the upper word of what the product is added to
-                "ldr r12, [r3], #4",
+                "pop {{r1-r3}}",
+                "adds r1, #{size}",
+                "cmp r1, r2",
+                "beq 4f",
+                "pop {{r4-r7}}", // a vector before the last: its share, and on to the next
+                "ldr r12, [r3], #4", // multiplier
                 "mov lr, #0x80000000",
                 "smlal lr, r4, r8, r12",
                 "ldrd r8, r12, [r3], #8",
@@ -84,13 +99,18 @@ macro_rules! record {
                 "ldr r12, [r3], #4",
                 "mov lr, #0x80000000",
                 "smlal lr, r7, r11, r12",
-                "adds r1, #{size}",
-                "cmp r1, r2",
-                "bne 2b",
-                "mov r0, r4",
-                "mov r1, r5",
-                "mov r2, r6",
-                "mov r3, r7",
+                "b 2b",
+                "4:", // the last vector: its multipliers, and its share into the result
+                "ldm r3, {{r4-r7}}",
+                "pop {{r0-r3}}",
+                "mov lr, #0x80000000",
+                "smlal lr, r0, r8, r4",
+                "mov lr, #0x80000000",
+                "smlal lr, r1, r9, r5",
+                "mov lr, #0x80000000",
+                "smlal lr, r2, r10, r6",
+                "mov lr, #0x80000000",
+                "smlal lr, r3, r11, r7",
                 "pop {{r4-r11, pc}}",
                 size = const VECTOR_BYTES,
             )
@@ -102,7 +122,7 @@ macro_rules! record {
 macro_rules! column_w8 {
     ($x:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
         concat!(
-            "ldrsh.w r3, [r1, #",
+            "ldrsh.w r2, [r1, #",
             $x,
             "]\n",
             "ldrb.w r4, [r0, #",
@@ -117,10 +137,10 @@ macro_rules! column_w8 {
             "ldrsb.w r7, [r0, #",
             $w3,
             "]\n",
-            "mla r8, r4, r3, r8\n",
-            "mla r9, r5, r3, r9\n",
-            "mla r10, r6, r3, r10\n",
-            "mla r11, r7, r3, r11\n",
+            "mla r8, r4, r2, r8\n",
+            "mla r9, r5, r2, r9\n",
+            "mla r10, r6, r2, r10\n",
+            "mla r11, r7, r2, r11\n",
         )
     };
 }
@@ -130,15 +150,15 @@ record!(
     // r8 to r11 rows 0 to 3.
     "r8-r11",
     concat!(
-        "ldrsh.w r3, [r1], #8\n",
+        "ldrsh.w r2, [r1], #8\n",
         "ldrb.w r4, [r0], #16\n",
         "ldrsb.w r5, [r0, #-15]\n",
         "ldrb.w r6, [r0, #-12]\n",
         "ldrsb.w r7, [r0, #-11]\n",
-        "mla r8, r4, r3, r8\n",
-        "mla r9, r5, r3, r9\n",
-        "mla r10, r6, r3, r10\n",
-        "mla r11, r7, r3, r11\n",
+        "mla r8, r4, r2, r8\n",
+        "mla r9, r5, r2, r9\n",
+        "mla r10, r6, r2, r10\n",
+        "mla r11, r7, r2, r11\n",
         column_w8!("-6", "-14", "-13", "-10", "-9"),
         column_w8!("-4", "-8", "-7", "-4", "-3"),
         column_w8!("-2", "-6", "-5", "-2", "-1"),
@@ -146,15 +166,15 @@ record!(
     ""
 );
 
-/// Sums one column of w4 whose sample is in r3 and whose bytes are in r4 and r5.
+/// Sums one column of w4 whose sample is in r2 and whose bytes are in r4 and r5.
 macro_rules! sums_w4 {
     () => {
         "and r6, r4, #15
          and r7, r5, #15
-         mla r9, r4, r3, r9
-         mla r11, r5, r3, r11
-         mla r8, r6, r3, r8
-         mla r10, r7, r3, r10\n"
+         mla r9, r4, r2, r9
+         mla r11, r5, r2, r11
+         mla r8, r6, r2, r8
+         mla r10, r7, r2, r10\n"
     };
 }
 
@@ -162,7 +182,7 @@ macro_rules! sums_w4 {
 macro_rules! column_w4 {
     ($x:literal, $w0:literal, $w1:literal) => {
         concat!(
-            "ldrsh.w r3, [r1, #",
+            "ldrsh.w r2, [r1, #",
             $x,
             "]\n",
             "ldrb.w r4, [r0, #",
@@ -181,7 +201,7 @@ record!(
     // r8 row 0, r9 rows 0 and 1 as digits, r10 row 2, r11 rows 2 and 3 as digits.
     "r8-r11",
     concat!(
-        "ldrsh.w r3, [r1], #8\n",
+        "ldrsh.w r2, [r1], #8\n",
         "ldrb.w r4, [r0], #8\n",
         "ldrsb.w r5, [r0, #-7]\n",
         sums_w4!(),
@@ -199,7 +219,7 @@ record!(
 macro_rules! column_w16 {
     ($x:literal, $w0:literal, $w1:literal, $w2:literal, $w3:literal) => {
         concat!(
-            "ldrsh.w r3, [r1, #",
+            "ldrsh.w r2, [r1, #",
             $x,
             "]\n",
             "ldrsh.w r12, [r0, #",
@@ -208,16 +228,16 @@ macro_rules! column_w16 {
             "ldrsh.w lr, [r0, #",
             $w1,
             "]\n",
-            "smlal r4, r5, r12, r3\n",
-            "smlal r6, r7, lr, r3\n",
+            "smlal r4, r5, r12, r2\n",
+            "smlal r6, r7, lr, r2\n",
             "ldrsh.w r12, [r0, #",
             $w2,
             "]\n",
             "ldrsh.w lr, [r0, #",
             $w3,
             "]\n",
-            "smlal r8, r9, r12, r3\n",
-            "smlal r10, r11, lr, r3\n",
+            "smlal r8, r9, r12, r2\n",
+            "smlal r10, r11, lr, r2\n",
         )
     };
 }
@@ -227,15 +247,15 @@ record!(
     // r4:r5, r6:r7, r8:r9, r10:r11 rows 0 to 3.
     "r4-r11",
     concat!(
-        "ldrsh.w r3, [r1], #8\n",
+        "ldrsh.w r2, [r1], #8\n",
         "ldrsh.w r12, [r0], #32\n",
         "ldrsh.w lr, [r0, #-24]\n",
-        "smlal r4, r5, r12, r3\n",
-        "smlal r6, r7, lr, r3\n",
+        "smlal r4, r5, r12, r2\n",
+        "smlal r6, r7, lr, r2\n",
         "ldrsh.w r12, [r0, #-16]\n",
         "ldrsh.w lr, [r0, #-8]\n",
-        "smlal r8, r9, r12, r3\n",
-        "smlal r10, r11, lr, r3\n",
+        "smlal r8, r9, r12, r2\n",
+        "smlal r10, r11, lr, r2\n",
         column_w16!("-6", "-30", "-22", "-14", "-6"),
         column_w16!("-4", "-28", "-20", "-12", "-4"),
         column_w16!("-2", "-26", "-18", "-10", "-2"),

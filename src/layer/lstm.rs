@@ -11,7 +11,7 @@
 //! | gates | Q0.15 |
 //! | `c` | i32 with `cell_frac` fractional bits, saturating |
 
-use crate::kernel::{self, Four, ROWS, Vector, mul_high};
+use crate::kernel::{self, Four, ROWS, Vector, add_twice, mul_high};
 use crate::model::header::Weights;
 #[cfg(feature = "layers")]
 use crate::numeric::activation::gate_raw;
@@ -33,6 +33,7 @@ pub(crate) struct Lstm<'a> {
 
 impl Lstm<'_> {
     /// One time step. `x` and `h` are padded; `h_next` receives the new hidden state and must not be `h`.
+    #[inline]
     pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], h_next: &mut [i16]) {
         let update = Update::new(self.cell_frac, self.z_shift);
         let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
@@ -96,9 +97,9 @@ impl Update {
 
     #[inline(always)]
     fn cell(self, c: i32, i: i32, f: i32, g: i32) -> i32 {
-        let kept = mul_high(c, f << 16) << 1; // |kept| < 2^31, for f < 1
+        let kept = mul_high(c, f << 16); // half of f c, below 2^30, for f < 1
         let written = (i * g + self.write_half) >> self.write_shift; // i g is Q0.30, below 2^30
-        written.saturating_add(kept)
+        add_twice(written, kept)
     }
 
     #[inline(always)]

@@ -146,12 +146,6 @@ impl Node {
         if cfg!(feature = "layers") { self.steps as usize } else { 1 }
     }
 
-    /// [`backward`](Self::backward), where this build has windows.
-    #[inline]
-    pub(crate) const fn walks_backward(&self) -> bool {
-        cfg!(feature = "layers") && self.backward
-    }
-
     /// A node of a streaming model behind source `from`.
     pub const fn streaming(from: u8, layer: Layer) -> Self {
         Self { from, backward: false, last: false, steps: 1, layer }
@@ -224,13 +218,6 @@ impl Header<'_> {
         let taken = |n: &Node| n.from == source || n.layer.second() == Some(source);
         let dense = matches!(self.nodes.get(k), Some(Node { layer: Layer::Dense { .. }, .. }));
         dense && self.heads.contains(&(k as u8)) && !self.nodes.iter().any(taken)
-    }
-
-    /// Words of state before the first node's: the sample, or a window's counters and samples.
-    #[inline(never)] // many callers, none of them on a step's way
-    pub fn sample_words(&self) -> usize {
-        let counters = if self.is_windowed() { 2 } else { 0 };
-        counters + self.samples().saturating_mul(packed_words(self.inputs as usize))
     }
 
     /// Words of the input map and the mask, with which the words section begins.

@@ -81,7 +81,7 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if places.state > u32::MAX as usize / 8 {
         return Err(LoadError::Header);
     }
-    let needed = places.records.saturating_add(header.input_words());
+    let needed = places.records;
     if needed.saturating_mul(4) != words.len() {
         return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
     }
@@ -149,7 +149,7 @@ fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
 
 /// Scales and shifts of each layer, then the bounds of each row.
 fn records(model: &Model) -> Result<(), LoadError> {
-    let mut words = model.records();
+    let mut words = model.words_from(model.header.input_words());
     for (k, (node, place)) in model.nodes().enumerate() {
         let (layer, index) = (&node.layer, k as u8);
         let z_shift = scales(layer).ok_or(LoadError::Scale { layer: index })?;

@@ -14,8 +14,8 @@ pub use error::LoadError;
 pub use load::{checksum, prefix};
 
 use header::{FEATURE_WORDS, Header, Node};
-pub use place::Place;
 use place::Places;
+pub use place::{Order, Place};
 
 use crate::layer::input::Feature;
 
@@ -121,14 +121,27 @@ impl<'a> Model<'a> {
         bytemuck::cast_slice(words).get(..self.inputs()).filter(|_| self.header.mask)
     }
 
-    /// The words behind the input map: what each node has, one after the other.
-    pub(crate) fn records(&self) -> &'a [i32] {
-        self.words.get(self.header.input_words()..).unwrap_or_default()
+    /// The words from `start` on. Behind the input map is what each node has, one after the other.
+    #[inline]
+    pub(crate) fn words_from(&self, start: usize) -> &'a [i32] {
+        self.words.get(start..).unwrap_or_default()
+    }
+
+    /// Where in the state the samples begin, and how many words one takes.
+    #[inline]
+    pub(crate) fn samples(&self) -> (usize, usize) {
+        (self.places.samples, self.places.sample_words)
     }
 
     /// Each node with its place.
     pub fn nodes(&self) -> impl Iterator<Item = (&Node, &Place)> {
         self.header.nodes.iter().zip(&self.places.each)
+    }
+
+    /// The place of node `k`.
+    #[inline]
+    pub(crate) fn place(&self, k: usize) -> Option<&Place> {
+        self.places.each.get(k)
     }
 
     /// Node `k` with its place.

@@ -2,12 +2,30 @@
 
 use super::header::{Header, MAX_LAYERS, Node, packed_words, padded};
 
+/// In which slots a node's outputs stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Step by step from the first slot on: a layer without a hidden state.
+    #[default]
+    Plain,
+    /// In two slots by turns, the first word of what the layer carries being the current one: a recurrent layer in a stream.
+    Turns,
+    /// Step by step behind the initial state: a recurrent layer over a window.
+    #[cfg(feature = "layers")]
+    Forward,
+    /// The same, but the first of the window's steps is taken last.
+    #[cfg(feature = "layers")]
+    Backward,
+}
+
 /// A node's parts of the blob's words and of the state's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Place {
     /// Width of the input.
     pub inputs: usize,
-    /// The first word of the records, behind the input map.
+    /// Width of the output.
+    pub width: usize,
+    /// The first word of the records.
     pub records: usize,
     /// Words of the records.
     pub record_words: usize,
@@ -21,6 +39,8 @@ pub struct Place {
     pub slot_words: usize,
     /// Outputs that there is room for. A recurrent layer reads its former output while it writes the next.
     pub slots: usize,
+    /// In which slots they stand.
+    pub order: Order,
     /// Whether outputs are kept in 32 bits.
     pub wide: bool,
 }
@@ -37,13 +57,25 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Places {
     pub(super) each: heapless::Vec<Place, MAX_LAYERS>,
+    /// Words of the state before the first sample: of a windowed model, its counters.
+    pub(super) samples: usize,
+    /// Words of a sample.
+    pub(super) sample_words: usize,
+    /// Words of the blob.
     pub(super) records: usize,
     pub(super) state: usize,
 }
 
 impl Places {
     pub(super) fn new(header: &Header) -> Self {
-        let mut all = Self { each: heapless::Vec::new(), records: 0, state: header.sample_words() };
+        let mut all = Self {
+            each: heapless::Vec::new(),
+            samples: if header.is_windowed() { 2 } else { 0 },
+            sample_words: packed_words(header.inputs.into()),
+            records: header.input_words(),
+            state: 0,
+        };
+        all.state = all.samples.saturating_add(header.samples().saturating_mul(all.sample_words));
         for (k, node) in header.nodes.iter().enumerate() {
             let place = place(header, k, node, all.records, all.state);
             let records = place.record_words.saturating_add(place.extra_words);
@@ -62,6 +94,7 @@ fn place(header: &Header, k: usize, node: &Node, records: usize, state: usize) -
     let wide = header.is_wide(k);
     Place {
         inputs,
+        width,
         records,
         record_words: shape.record_words(node.layer.weights()),
         extra_words: shape.extra,
@@ -69,6 +102,18 @@ fn place(header: &Header, k: usize, node: &Node, records: usize, state: usize) -
         memory_words: shape.memory,
         slot_words: if wide { padded(width) } else { packed_words(width) },
         slots: usize::from(node.steps) + usize::from(node.layer.is_recurrent()),
+        order: order(node),
         wide,
     }
+}
+
+fn order(node: &Node) -> Order {
+    if !node.layer.is_recurrent() {
+        return Order::Plain;
+    }
+    #[cfg(feature = "layers")]
+    if node.steps > 1 {
+        return if node.backward { Order::Backward } else { Order::Forward };
+    }
+    Order::Turns
 }

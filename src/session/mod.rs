@@ -13,7 +13,6 @@ pub use state::{CellState, State, StateTooSmall};
 
 use crate::Model;
 use crate::layer::input::Feature;
-use crate::model::header::packed_words;
 use fixed::types::I1F15;
 
 /// Why a step was refused. The state is as it was before.
@@ -122,10 +121,10 @@ impl<'a> Session<'a> {
         if got != needed {
             return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
         }
-        let (mut start, size) = (0, packed_words(needed));
+        let (mut start, size) = model.samples();
         if model.header().is_windowed() {
             let kept = self.words.get(1).map_or(0, |&kept| (kept as usize).min(model.header().samples() - 1));
-            start = walk::counters(model.header()) + kept * size;
+            start += kept * size;
         }
         let input = self.words.get_mut(start..).and_then(|words| words.get_mut(..size)).unwrap_or_default();
         Ok(bytemuck::cast_slice_mut(input))

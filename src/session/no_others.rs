@@ -1,16 +1,11 @@
 //! Builds without the feature `layers`: there are no layers but LSTM and dense.
 
 use super::walk::Step;
-use crate::Model;
 use crate::kernel::Four;
 use crate::model::Place;
 use crate::model::more::More;
 
 pub(super) fn recur(more: &More, _: &Step, _: [&[Four]; 2], _: &mut [i32], _: &mut [i32]) {
-    match *more {}
-}
-
-pub(super) fn run(more: &More, _: &Step, _: &Model, _: &mut [i32], _: usize) {
     match *more {}
 }
 

@@ -59,13 +59,10 @@ pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: 
 /// All steps of a layer without a hidden state.
 #[inline(never)]
 pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], samples: usize) {
-    let (place, inputs, slot_words) = (step.place, step.place.inputs, step.place.slot_words);
-    let Some((before, mut own)) = words.split_at_mut_checked(place.state) else { return };
+    let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
+    let Some((before, own)) = step.own(words) else { return };
     let source = Sequence::new(model, before, step.node.from, samples);
     let second = more.second().map_or(source, |second| Sequence::new(model, before, second, samples));
-    let Some(count) = take_mut(&mut own, 1).first_mut() else { return };
-    let memory = take_mut(&mut own, place.memory_words);
-    let slots = take_mut(&mut own, place.slots * slot_words);
     let mut yielded = 0;
     // Of two sources one may have waited.
     let steps = source.count.min(second.count);
@@ -73,7 +70,7 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
     for t in if more.is_window() { 0 } else { step.first(steps) }..steps {
         let x = source.at(t);
         let slot = if step.node.last { 0 } else { yielded };
-        let out = slots.get_mut(slot * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
+        let out = own.slots.get_mut(slot * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
         let out = halves_mut(out);
         match *more {
             More::Embedding { rows, width, weights, .. } => {
@@ -87,7 +84,7 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
                 norm::normalize(x, epsilon, gains, shift, out);
             }
             More::Window { taps, dilation, stride, .. } => {
-                let Some(([wait, position], ring)) = memory.split_first_chunk_mut() else { break };
+                let Some(([wait, position], ring)) = own.memory.split_first_chunk_mut() else { break };
                 let mut window = Window { wait, position, ring, place_words: packed_words(inputs) };
                 if !window.step(x, inputs, [taps, dilation, stride], out) {
                     continue;
@@ -102,7 +99,7 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
         }
         yielded = slot + 1;
     }
-    *count = yielded as i32;
+    *own.yielded = yielded as i32;
 }
 
 /// Puts a layer without a hidden state into its initial state. `extra` are the words behind its records.

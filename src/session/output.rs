@@ -31,11 +31,9 @@ impl<'a> Output<'a> {
     pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: bool) -> Self {
         let header = model.header();
         let none = Self { raw: Raw::Wide(&[]), layer: None, new: false };
-        let Some(&k) = header.heads.get(head) else { return none };
-        let k = usize::from(k);
-        let Some((node, place)) = model.node(k) else { return none };
-        let Some((output, yielded)) = walk::output(node, place, words, t) else { return none };
-        let width = node.layer.width();
+        let Some((node, place)) = header.heads.get(head).and_then(|&k| model.node(k.into())) else { return none };
+        let Some((output, yielded)) = walk::output(place, words, t) else { return none };
+        let width = place.width;
         let raw = if place.wide {
             Raw::Wide(output.get(..width).unwrap_or_default())
         } else {

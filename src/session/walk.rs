@@ -9,9 +9,9 @@ use crate::Model;
 use crate::kernel::Four;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
-use crate::model::Place;
-use crate::model::header::{Header, Node, packed_words};
+use crate::model::header::Node;
 use crate::model::layer::Layer;
+use crate::model::{Order, Place};
 
 pub(super) fn fours(words: &[i32]) -> &[Four] {
     words.as_chunks().0
@@ -50,21 +50,21 @@ impl<'s> Sequence<'s> {
     /// Of a source whose buffers are in `before`; `samples` are there to run over.
     #[inline(never)] // its frame would be part of every step's
     pub(super) fn new(model: &Model, before: &'s [i32], source: u8, samples: usize) -> Self {
-        let Some((node, place)) = usize::from(source).checked_sub(1).and_then(|k| model.node(k)) else {
-            let header = model.header();
-            let slots = before.get(counters(header)..).unwrap_or_default();
-            let slot_words = packed_words(header.inputs.into());
+        let Some(place) = usize::from(source).checked_sub(1).and_then(|k| model.place(k)) else {
+            let (start, slot_words) = model.samples();
+            let slots = before.get(start..).unwrap_or_default();
             return Self { slots, slot_words, count: samples, first: 0, backward: false };
         };
         let parts = Parts::new(before, place);
-        let first = match (node.layer.is_recurrent(), node.run_steps()) {
-            (false, _) => 0,
-            (true, 1) => current(node, parts.memory),
-            (true, _) if node.walks_backward() => parts.yielded,
-            (true, _) => 1,
+        let (first, backward) = match place.order {
+            Order::Plain => (0, false),
+            Order::Turns => (current(place, parts.memory), false),
+            #[cfg(feature = "layers")]
+            Order::Forward => (1, false),
+            #[cfg(feature = "layers")]
+            Order::Backward => (parts.yielded, true),
         };
-        let (slots, slot_words) = (parts.slots, place.slot_words);
-        Self { slots, slot_words, count: parts.yielded, first, backward: node.walks_backward() }
+        Self { slots: parts.slots, slot_words: place.slot_words, count: parts.yielded, first, backward }
     }
 
     /// The vector of step `t` in time.
@@ -76,15 +76,22 @@ impl<'s> Sequence<'s> {
     }
 }
 
-/// Words of a windowed model's counters.
-pub(super) fn counters(header: &Header) -> usize {
-    if header.is_windowed() { 2 } else { 0 }
-}
-
 /// The slot of a recurrent layer's current output, from what it carries; within its slots whatever was restored.
 #[inline]
-fn current(node: &Node, memory: &[i32]) -> usize {
-    memory.first().map_or(0, |&slot| (slot as usize).min(node.run_steps()))
+fn current(place: &Place, memory: &[i32]) -> usize {
+    let slot = memory.first().copied().unwrap_or(0);
+    match place.order {
+        Order::Turns => usize::from(slot != 0),
+        _ => (slot as usize).min(place.slots.saturating_sub(1)),
+    }
+}
+
+/// A node's parts of the state, to write to.
+pub(super) struct Own<'s> {
+    /// How many outputs it yielded in the latest run.
+    pub(super) yielded: &'s mut i32,
+    pub(super) memory: &'s mut [i32],
+    pub(super) slots: &'s mut [i32],
 }
 
 /// A node's parts of the state.
@@ -108,32 +115,13 @@ impl<'s> Parts<'s> {
 /// Runs all nodes over `samples` samples.
 pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
     for (node, place) in model.nodes() {
-        let step = Step { node, place, records: model.records().get(place.records..).unwrap_or_default() };
-        if let Layer::More(more) = &node.layer
-            && !more.is_recurrent()
-        {
-            others::run(more, &step, model, words, samples);
-            continue;
+        let step = Step { node, place, records: model.words_from(place.records) };
+        match (place.order, &node.layer) {
+            #[cfg(feature = "layers")]
+            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, samples),
+            (Order::Plain, _) => step.run_dense(model, words, samples),
+            _ => step.run_recurrent(model, words, samples),
         }
-        let Some((before, mut own)) = words.split_at_mut_checked(place.state) else { return };
-        let source = Sequence::new(model, before, node.from, samples);
-        let Some(yielded) = take_mut(&mut own, 1).first_mut() else { return };
-        let memory = take_mut(&mut own, place.memory_words);
-        let slots = take_mut(&mut own, place.slots * place.slot_words);
-        let ends = cfg!(feature = "layers") && node.last;
-        if let Layer::Dense { .. } = node.layer {
-            // A layer without memory that yields its last step alone need not take the others.
-            let first = step.first(source.count);
-            for k in first..source.count {
-                step.dense(source.at(k), slots.get_mut((k - first) * place.slot_words..).unwrap_or_default());
-            }
-        } else {
-            for k in 0..source.count {
-                let t = if node.walks_backward() { source.count - 1 - k } else { k };
-                step.recur(source.at(t), memory, slots);
-            }
-        }
-        *yielded = if ends { source.count.min(1) } else { source.count } as i32;
     }
 }
 
@@ -145,21 +133,67 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// The node's own words, and those before them.
+    #[inline]
+    pub(super) fn own<'s>(&self, words: &'s mut [i32]) -> Option<(&'s [i32], Own<'s>)> {
+        let place = self.place;
+        let (before, mut own) = words.split_at_mut_checked(place.state)?;
+        let yielded = take_mut(&mut own, 1).first_mut()?;
+        let memory = take_mut(&mut own, place.memory_words);
+        let slots = take_mut(&mut own, place.slots * place.slot_words);
+        Some((before, Own { yielded, memory, slots }))
+    }
+
+    /// Whether the layer yields the last step alone.
+    #[inline]
+    pub(super) fn ends(&self) -> bool {
+        cfg!(feature = "layers") && self.node.last
+    }
+
     /// The first of `count` steps that a layer without memory takes: the last one, if it yields no other.
     #[inline]
     pub(super) fn first(&self, count: usize) -> usize {
-        if cfg!(feature = "layers") && self.node.last { count.saturating_sub(1) } else { 0 }
+        if self.ends() { count.saturating_sub(1) } else { 0 }
+    }
+
+    /// All steps of a recurrent layer.
+    #[inline]
+    fn run_recurrent(&self, model: &Model, words: &mut [i32], samples: usize) {
+        let Some((before, own)) = self.own(words) else { return };
+        let source = Sequence::new(model, before, self.node.from, samples);
+        for k in 0..source.count {
+            #[cfg(feature = "layers")]
+            let k = if self.node.backward { source.count - 1 - k } else { k };
+            self.recur(source.at(k), own.memory, own.slots);
+        }
+        *own.yielded = if self.ends() { source.count.min(1) } else { source.count } as i32;
+    }
+
+    /// All steps of a dense layer.
+    #[inline(never)]
+    fn run_dense(&self, model: &Model, words: &mut [i32], samples: usize) {
+        let Some((before, own)) = self.own(words) else { return };
+        let source = Sequence::new(model, before, self.node.from, samples);
+        let first = self.first(source.count);
+        for k in first..source.count {
+            self.dense(source.at(k), own.slots.get_mut((k - first) * self.place.slot_words..).unwrap_or_default());
+        }
+        *own.yielded = (source.count - first) as i32;
     }
 
     /// One step of a recurrent layer: from its current slot to the next.
-    #[inline] // a call more would need its frame beside that of `run`
+    #[inline(never)]
     fn recur(&self, x: &[i32], mut memory: &mut [i32], slots: &mut [i32]) {
         let slot_words = self.place.slot_words;
-        let slot = current(self.node, memory);
-        let next = if self.node.run_steps() == 1 { 1 - slot } else { (slot + 1).min(self.node.run_steps()) };
-        let Some((low, high)) = slots.split_at_mut_checked(slot.max(next) * slot_words) else { return };
-        let low = low.get_mut(slot.min(next) * slot_words..).unwrap_or_default();
-        let (h, out) = if slot < next { (low, high) } else { (high, low) };
+        let slot = current(self.place, memory);
+        let (start, next) = match self.place.order {
+            Order::Turns => (0, 1 - slot),
+            // Whatever was restored, there is a slot behind this one.
+            _ => (slot.min(self.place.slots.saturating_sub(2)) * slot_words, slot + 1),
+        };
+        let pair = slots.get_mut(start..).unwrap_or_default();
+        let Some((h, out)) = pair.split_at_mut_checked(slot_words) else { return };
+        let (h, out) = if next == 0 { (out, h) } else { (h, out) };
         let h = fours(h.get(..slot_words).unwrap_or_default());
         let out = out.get_mut(..slot_words).unwrap_or_default();
         if let Some(slot) = take_mut(&mut memory, 1).first_mut() {
@@ -177,7 +211,7 @@ impl Step<'_> {
     }
 
     /// One step of a dense layer.
-    #[inline(never)]
+    #[inline]
     fn dense(&self, x: &[i32], out: &mut [i32]) {
         let Layer::Dense { weights, activation, z_shift, .. } = self.node.layer else { return };
         let dense = Dense { records: self.records, weights, activation, z_shift };
@@ -193,10 +227,10 @@ impl Step<'_> {
 /// Puts every node into its initial state.
 #[inline(never)]
 pub(super) fn reset(model: &Model, words: &mut [i32]) {
-    words.get_mut(model.header().sample_words()..).unwrap_or_default().fill(0);
-    let all = model.records();
+    let first = model.node(0).map_or(0, |(_, place)| place.state);
+    words.get_mut(first..).unwrap_or_default().fill(0);
     for (node, place) in model.nodes() {
-        let extra = all.get(place.records + place.record_words..).and_then(|e| e.get(..place.extra_words));
+        let extra = model.words_from(place.records + place.record_words).get(..place.extra_words);
         let extra = extra.unwrap_or_default();
         let memory = words.get_mut(place.state + 1..).unwrap_or_default();
         let (state, outputs) = memory.split_at_mut_checked(place.memory_words).unwrap_or_default();
@@ -215,14 +249,16 @@ pub(super) fn reset(model: &Model, words: &mut [i32]) {
 
 /// A node's output at step `t` of the latest run, or its latest, and how many there are.
 #[inline]
-pub(super) fn output<'s>(node: &Node, place: &Place, words: &'s [i32], t: Option<usize>) -> Option<(&'s [i32], usize)> {
+pub(super) fn output<'s>(place: &Place, words: &'s [i32], t: Option<usize>) -> Option<(&'s [i32], usize)> {
     let parts = Parts::new(words, place);
-    let t = t.unwrap_or(parts.yielded.min(node.run_steps()).saturating_sub(1));
-    let slot = match (node.layer.is_recurrent(), node.run_steps()) {
-        (false, _) => t,
-        (true, 1) => current(node, parts.memory),
-        (true, _) if node.walks_backward() => parts.yielded.checked_sub(t)?,
-        (true, _) => t + 1,
+    let last = || parts.yielded.saturating_sub(1);
+    let slot = match place.order {
+        Order::Plain => t.unwrap_or_else(last),
+        Order::Turns => current(place, parts.memory),
+        #[cfg(feature = "layers")]
+        Order::Forward => t.unwrap_or_else(last).checked_add(1)?,
+        #[cfg(feature = "layers")]
+        Order::Backward => parts.yielded.checked_sub(t.unwrap_or_else(last))?,
     };
     Some((parts.slots.get(slot * place.slot_words..)?.get(..place.slot_words)?, parts.yielded))
 }
@@ -231,7 +267,7 @@ pub(super) fn output<'s>(node: &Node, place: &Place, words: &'s [i32], t: Option
 pub(super) fn state<'s>(model: &Model, words: &'s [i32], k: usize) -> Option<(&'s [i32], &'s [i16])> {
     let (node, place) = model.node(k).filter(|(node, _)| node.layer.is_recurrent())?;
     let parts = Parts::new(words, place);
-    let hidden = parts.slots.get(current(node, parts.memory) * place.slot_words..)?.get(..place.slot_words)?;
+    let hidden = parts.slots.get(current(place, parts.memory) * place.slot_words..)?.get(..place.slot_words)?;
     Some((
         parts.memory.get(1..)?.get(..node.layer.shape(place.inputs).cells)?,
         halves(hidden).get(..node.layer.width())?,

@@ -15,12 +15,12 @@ use cellstate_app::trial::{self, STATE_BYTES};
 use fixed::types::I1F15;
 use semihosting::{eprintln, println, process};
 
-/// One step, under a name that the emulator's trace can be searched for.
+/// One step and a look at its first output, under a name that the emulator's trace can be searched for.
 #[inline(never)]
 #[unsafe(no_mangle)]
 #[allow(unsafe_code, reason = "a name that nothing else has")]
-extern "Rust" fn traced_step(session: &mut Session, sample: &[I1F15]) -> bool {
-    session.step(sample).is_ok()
+extern "Rust" fn traced_step(session: &mut Session, sample: &[I1F15]) -> Option<i32> {
+    session.step(sample).ok()?.get(0)
 }
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
@@ -33,7 +33,7 @@ fn main() -> ! {
         let checksum = trial::run(blob, steps, state, |session, sample| {
             let ((done, passed), depth) = stack::depth(|| {
                 let start = counter.now();
-                let done = traced_step(session, sample);
+                let done = traced_step(session, sample).is_some();
                 let end = counter.now();
                 (done, counter.between(start, end))
             });

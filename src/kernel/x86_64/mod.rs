@@ -36,7 +36,7 @@ use crate::model::header::Weights;
 use formats::{Format, W4, W8, W16};
 use wide::{LANES, Wide};
 
-pub(crate) use super::portable::{Function, function, line, mul_high};
+pub(crate) use super::portable::{Function, add_twice, function, line, mul_high};
 
 /// Records whose sums fill a register, computed together: a vector is loaded once for all.
 const TOGETHER: usize = LANES / ROWS;
