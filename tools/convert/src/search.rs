@@ -78,7 +78,9 @@ impl Bench<'_> {
 
     fn choose(&self, plan: &mut Plan, k: usize) -> Choice {
         let weights = plan[k].weights;
-        let tries: Vec<Levers> = Levers::ALL.into_iter().filter(|l| !l.ranges || weights != Weights::W16).collect();
+        let weighted = !self.calibration.layers[k].rows.is_empty();
+        let fits = |l: &Levers| (!l.ranges || weights != Weights::W16) && (!l.weighted || weighted);
+        let tries: Vec<Levers> = Levers::ALL.into_iter().filter(fits).collect();
         let with = |levers: Levers| {
             let mut plan = plan.clone();
             plan[k].levers = levers;

@@ -70,6 +70,26 @@ fn whatever_levers_round_loads() {
 }
 
 #[test]
+fn a_weight_counts_as_often_as_it_says() {
+    let mut rng = Rng(3);
+    let [mut plain, mut weighted, mut unseen] = [(); 3].map(|()| Moments::default());
+    for _ in 0..50 {
+        let x = [real(&mut rng), real(&mut rng)];
+        let times = rng.below(4);
+        (0..times).for_each(|_| plain.observe([&x, &[]]));
+        weighted.observe_weighted([&x, &[]], times as f64);
+        unseen.observe_weighted([&x, &[]], 0.0);
+    }
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+    // Half of the same is the same, and what never had a weight tells nothing.
+    for other in [&weighted, &weighted.mixed_with(&plain, 0.5), &unseen.mixed_with(&plain, 0.1)] {
+        near(plain.mean(1), other.mean(1));
+        near(plain.covariance(0, 1), other.covariance(0, 1));
+        near(plain.covariance(1, 1), other.covariance(1, 1));
+    }
+}
+
+#[test]
 fn compensated_rounding_costs_less_than_rounding_to_the_nearest() {
     let mut rng = Rng(5);
     let (mut nearest, mut compensated) = (0.0, 0.0);
