@@ -4,6 +4,7 @@ use super::calibrate::Range;
 use super::compensate::Cost;
 use super::levers::How;
 use super::moments::Moments;
+use super::trained;
 use cellstate::model::header::Weights;
 use cellstate::numeric::rounding::MULTIPLIER_UNIT;
 use cellstate_reference::{Matrix, matrix::dot};
@@ -187,6 +188,9 @@ impl<'a> Joint<'a> {
         let centred: f64 = bias + self.products.iter().map(|(m, s)| dot(m.row(r), &s.centre)).sum::<f64>();
         let wanted =
             Wanted { known, weights: &weights, grid, bias: centred, limit: limit.min(f64::from(i32::MAX) * unit) };
+        if let Some(row) = self.trained(&wanted) {
+            return Some(row);
+        }
         let attempt = |multipliers: &[f64], compensated| self.attempt(&wanted, multipliers, compensated);
         // Rounded up: the largest weight fits.
         let plain: Vec<f64> = exact.iter().map(|m| m.ceil().max(1.0)).collect();
@@ -210,25 +214,61 @@ impl<'a> Joint<'a> {
         best.or_else(|| attempt(&plain, false))
     }
 
+    /// The row as it was trained, if it was trained as integers and its scales can be met.
+    fn trained(&self, wanted: &Wanted) -> Option<Row> {
+        let (mut multipliers, mut integers) = (Vec::new(), Vec::new());
+        let mut rest = wanted.weights;
+        for (matrix, _) in &self.products {
+            let mine = rest.split_off(..matrix.cols)?;
+            let step = trained::step(mine, self.how.weights.top())?;
+            let exact = step / wanted.grid.per_multiplier;
+            let multiplier = (exact + 0.5).floor().clamp(1.0, MOST);
+            if (multiplier - exact).abs() > exact * SCALE_MET && step > 0.0 {
+                return None;
+            }
+            multipliers.push(multiplier);
+            integers.extend(mine.iter().map(|w| if step > 0.0 { (w / step).round() as i32 } else { 0 }));
+        }
+        let steps = self.steps(wanted, &multipliers);
+        self.finish(wanted, &multipliers, &steps, integers, 0.0)
+    }
+
+    /// What one integer of each column is worth.
+    fn steps(&self, wanted: &Wanted, multipliers: &[f64]) -> Vec<f64> {
+        let products = self.products.iter().zip(multipliers);
+        let each =
+            |((matrix, _), m): (&Product, &f64)| std::iter::repeat_n(m * wanted.grid.per_multiplier, matrix.cols);
+        products.flat_map(each).collect()
+    }
+
     /// A row with given multipliers, if it fits.
     fn attempt(&self, wanted: &Wanted, multipliers: &[f64], compensated: bool) -> Option<Row> {
-        let Wanted { known, weights, grid, bias, limit } = wanted;
-        let steps: Vec<f64> = self
-            .products
-            .iter()
-            .zip(multipliers)
-            .flat_map(|((matrix, _), m)| std::iter::repeat_n(m * grid.per_multiplier, matrix.cols))
-            .collect();
+        let Wanted { known, weights, grid, .. } = wanted;
+        let steps = self.steps(wanted, multipliers);
         let nearest = |(w, s): (&f64, &f64)| (w / s + 0.5).floor().clamp(-grid.top, grid.top) as i32;
         let (integers, mut cost) = match &known.cost {
             Some(cost) if compensated => cost.round(weights, &steps, grid.top),
             _ => (weights.iter().zip(&steps).map(nearest).collect(), 0.0),
         };
-        let errors: Vec<f64> =
-            integers.iter().zip(&steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
         if let Some(table) = known.cost.as_ref().filter(|_| !compensated) {
-            cost = table.of(&errors);
+            let errors = integers.iter().zip(&steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w);
+            cost = table.of(&errors.collect::<Vec<_>>());
         }
+        self.finish(wanted, multipliers, &steps, integers, cost)
+    }
+
+    /// A row of these integers with its bias, if it fits.
+    fn finish(
+        &self,
+        wanted: &Wanted,
+        multipliers: &[f64],
+        steps: &[f64],
+        integers: Vec<i32>,
+        cost: f64,
+    ) -> Option<Row> {
+        let Wanted { known, weights, grid, bias, limit } = wanted;
+        let errors: Vec<f64> =
+            integers.iter().zip(steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
         let mut rest = &integers[..];
         for (matrix, _) in &self.products {
             let sum: f64 = rest.split_off(..matrix.cols)?.iter().map(|q| f64::from(q.abs())).sum();
@@ -238,7 +278,7 @@ impl<'a> Joint<'a> {
         }
         let full = self.products.iter().flat_map(|(_, s)| &s.full);
         let drift: f64 = errors.iter().zip(full).zip(&known.mean).map(|((e, full), mean)| e / full * mean).sum();
-        let reach: f64 = integers.iter().zip(&steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
+        let reach: f64 = integers.iter().zip(steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
         let bias = bias - drift;
         // Two more units for the two roundings; the loader repeats this proof on the integers.
         if reach + bias.abs() + 4.0 * grid.unit > *limit {
@@ -253,6 +293,8 @@ impl<'a> Joint<'a> {
 const UNWEIGHTED: f64 = 0.5;
 /// The damping of the covariance where only scales are chosen by it.
 const DAMPING: f64 = 0.01;
+/// How far, in parts of it, a multiplier may be from the scale that integers were trained with.
+const SCALE_MET: f64 = 1.0 / 1024.0;
 /// The largest multiplier, in its units.
 const MOST: f64 = 32767.0;
 
@@ -281,7 +323,7 @@ impl Grid {
             // acc = sum q x / 2^8.
             Weights::W16 => (9, limit / 128.0 - 1.0),
         };
-        let top = f64::from((1u32 << (weights.bits() - 1)) - 1);
+        let top = f64::from(weights.top());
         Self { unit, per_multiplier: unit / f64::from(1 << multiplier_bits), top, sum_limit }
     }
 
