@@ -67,7 +67,8 @@ pub struct LayerRanges {
 /// The most numbers in all tables of the weighted moments.
 const WEIGHTED: usize = 1 << 19;
 
-/// For each row the square of what its pre-activation tells in the cell state, or of the output gate in the hidden state.
+/// For each row the square of what its pre-activation tells in the hidden state. What it tells in the cell state counts half
+/// as it is, for steps to come, and half as far as the output gate lets it through.
 fn tells(l: &Lstm, trace: &Trace) -> Vec<f64> {
     let slope = |z: f64| match l.gates {
         Activation::HardSigmoid { slope } => f64::from(u8::from((slope * z).abs() < 0.5)) * slope,
@@ -77,7 +78,10 @@ fn tells(l: &Lstm, trace: &Trace) -> Vec<f64> {
     let each = units.flat_map(|(&[i, f, g, o], (c, before))| {
         let (open, candidate) = (activate(l.gates, i), activate(Activation::Tanh, g));
         let out = activate(Activation::Tanh, *c);
-        [candidate * slope(i), before * slope(f), open * (1.0 - candidate * candidate), out * slope(o)]
+        let through = 0.5 + 0.5 * activate(l.gates, o) * (1.0 - out * out);
+        let cell = [candidate * slope(i), before * slope(f), open * (1.0 - candidate * candidate)];
+        let [i, f, g] = cell.map(|v| v * through);
+        [i, f, g, out * slope(o)]
     });
     each.map(|v| v * v).collect()
 }
