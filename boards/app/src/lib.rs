@@ -1,4 +1,13 @@
-//! What every board runs: requests over a serial port, a session, and a counter around each step.
+//! What every board runs, generic over `embedded-hal` and `embedded-io`. A board's `main` is wiring.
+//!
+//! Sensors to decisions:
+//!
+//! * [`sensor`]: raw counts, or why there are none; [`sensors`]: published drivers behind it.
+//! * [`sampler`]: readings at a fixed rate into a queue, from an interrupt or a loop.
+//! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
+//! * [`clock`] tells the time in microseconds.
+//!
+//! Requests over a serial port:
 //!
 //! * [`link`]: the messages and their frames, for firmware and host alike.
 //! * [`server`]: answers requests; it sees `embedded-io` traits and a [`server::Counter`], never a peripheral.
@@ -7,6 +16,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod debounce;
 pub mod link;
+pub mod predictor;
+pub mod sampler;
+pub mod sensor;
+pub mod sensors;
 pub mod server;
 pub mod trial;

@@ -1,0 +1,7 @@
+//! Time as the application sees it.
+
+/// A clock that never stops.
+pub trait Clock {
+    /// Microseconds since some start. It wraps around after 71 minutes, which no interval here comes near.
+    fn micros(&mut self) -> u32;
+}
