@@ -1,4 +1,4 @@
-//! The importers and the float64 reference against Keras's and PyTorch's own outputs, then the integers against the float.
+//! The importers and the float64 reference against the frameworks' own outputs, then the integers against the float.
 
 use cellstate::Model;
 use cellstate::model::header::Weights;
@@ -23,6 +23,14 @@ fn watch() -> Network {
 
 fn digits() -> Network {
     network("digits", "digits.keras")
+}
+
+fn japanese() -> Network {
+    network("japanese", "japanese.onnx")
+}
+
+fn motions() -> Network {
+    network("motions", "motions.tflite")
 }
 
 fn sequences(file: &str) -> data::Sequences {
@@ -84,6 +92,27 @@ fn the_reference_equals_pytorch() {
     assert!(logits <= TOLERANCE);
 }
 
+/// The largest errors of hidden states after each step, and of probabilities at the end of each sequence.
+fn worst_of(name: &str, network: &Network) -> [f64; 2] {
+    let test = sequences(&format!("{name}/test.npz"));
+    let golden = |array: &str| self::array(&format!("{name}/framework.npz"), array);
+    let hidden = worst(network, &test, &golden("hidden"), |e, _| e.traces(0)[0].output.clone());
+    let end = |e: &Evaluator, last: bool| if last { e.traces(1)[0].output.clone() } else { Vec::new() };
+    let probabilities = worst(network, &test, &golden("probabilities"), end);
+    println!("{name}: max error of hidden states {hidden:.2e}, of probabilities {probabilities:.2e}");
+    [hidden, probabilities]
+}
+
+#[test]
+fn the_reference_equals_exported_onnx() {
+    assert!(worst_of("japanese", &japanese()).iter().all(|&e| e <= TOLERANCE));
+}
+
+#[test]
+fn the_reference_equals_tensorflow_lite() {
+    assert!(worst_of("motions", &motions()).iter().all(|&e| e <= TOLERANCE));
+}
+
 fn quantized(network: &Network, calibration: &str, weights: Weights) -> Vec<u8> {
     convert(network, &sequences(calibration), Units::Counts, weights, "test", || ()).unwrap().blob
 }
@@ -123,6 +152,21 @@ fn digits_keep_their_accuracy() {
         // Keras's own accuracy on the same split.
         assert!((report.accuracy_float().unwrap() - 589.0 / 600.0).abs() < 1e-12);
         holds(&report, snr);
+    }
+}
+
+#[test]
+fn japanese_and_motions_keep_their_accuracy() {
+    // The frameworks' own accuracy; 55.4, 88.2, 55.7 and 82.2 dB.
+    for (name, network, right, scored, least) in
+        [("japanese", japanese(), 364, 370, [53.4, 86.2]), ("motions", motions(), 40, 40, [53.7, 80.2])]
+    {
+        let (calibration, test) = (format!("{name}/calibration.npz"), format!("{name}/test.npz"));
+        for (weights, snr) in [Weights::W8, Weights::W16].into_iter().zip(least) {
+            let report = report(&network, &calibration, &test, weights, Score::Sequence);
+            assert_eq!((report.right_float, report.scored), (right, scored), "{name}");
+            holds(&report, snr);
+        }
     }
 }
 
