@@ -25,23 +25,10 @@ import tf_keras
 from tf_keras import layers
 from tflite_micro import runtime
 
-from common import ROOT, from_wheel, save_sequences
+from common import ROOT, from_archive, save_sequences
 
-WHEEL = "aeon==1.6.0"
 UNITS = 32
-# Files of the archive, their SHA-256 and epochs of training.
-SETS = {
-    "JapaneseVowels": (60, {"TRAIN": "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd", "TEST": "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462"}),
-    "BasicMotions": (60, {"TRAIN": "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6", "TEST": "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc"}),
-}
-
-
-def load(name, part, digest):
-    """Sequences (steps, features) and their labels from a .ts file: dimensions, then the label, parted by colons."""
-    path = from_wheel(WHEEL, f"aeon/datasets/data/{name}/{name}_{part}.ts", digest)
-    rows = [r for r in path.read_text().splitlines() if r and r[0] not in "#@"]
-    parts = [r.split(":") for r in rows]
-    return [np.array([[float(v) for v in d.split(",")] for d in p[:-1]]).T for p in parts], [p[-1].strip() for p in parts]
+SETS = {"JapaneseVowels": 60, "BasicMotions": 60}  # and epochs of training
 
 
 def padded(sequences, steps):
@@ -103,10 +90,10 @@ def cellstate(folder, model, weights):
 def main():
     base = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp())
     print(f"{'data':<16}{'engine':<16}{'accuracy':>9}{'float':>8}{'hidden RMS':>12}{'max':>8}")
-    for name, (epochs, digests) in SETS.items():
+    for name, epochs in SETS.items():
         folder = base / name
         folder.mkdir(parents=True, exist_ok=True)
-        (train_x, train_y), (test_x, test_y) = (load(name, part, digest) for part, digest in digests.items())
+        (train_x, train_y), (test_x, test_y) = (from_archive(name, part) for part in ("TRAIN", "TEST"))
         classes = sorted(set(train_y))
         train_y, test_y = (np.array([classes.index(c) for c in y]) for y in (train_y, test_y))
         mean, deviation = np.concatenate(train_x).mean(0), np.concatenate(train_x).std(0)
