@@ -60,7 +60,7 @@ pub struct LayerRanges {
     /// What its other rows are multiplied by: of an LSTM with projection what is projected, of a GRU that resets before the
     /// product its input and the reset hidden state.
     pub other: Moments,
-    /// Of an LSTM of at most [`WEIGHTED`] numbers: the same as `joint` for each row, weighted by what its gate tells.
+    /// Of a small LSTM the same as `joint` for each row, weighted by what its gate tells.
     pub rows: Vec<Moments>,
 }
 
