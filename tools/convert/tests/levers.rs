@@ -101,7 +101,7 @@ fn compensated_rounding_costs_less_than_rounding_to_the_nearest() {
 fn the_same_inputs_give_the_same_bytes() {
     let network = network(&mut Rng(3), 1.5);
     let data = walk(network.inputs());
-    let once = || convert(&network, &data, Units::Model, Weights::W8, "test", || ()).unwrap();
+    let once = || convert(&network, &data, Units::Model, Weights::W8, "test", 16, || ()).unwrap();
     let first = once();
     assert_eq!(first.choices.len(), 3, "a choice for each layer with weights");
     for choice in &first.choices {
@@ -116,7 +116,7 @@ fn the_same_inputs_give_the_same_bytes() {
 fn a_budget_is_kept_or_refused_with_the_smallest_size() {
     let network = network(&mut Rng(9), 1.0);
     let data = walk(network.inputs());
-    let within = |budget| convert_within(&network, &data, Units::Model, budget, "test", || ());
+    let within = |budget| convert_within(&network, &data, Units::Model, budget, "test", 16, || ());
     let Err(OverBudget::TooLarge { smallest, budget: 100 }) = within(100) else { panic!("too small a budget") };
     assert!(matches!(within(smallest - 1), Err(OverBudget::TooLarge { .. })));
     let largest = within(usize::MAX).unwrap();
