@@ -105,7 +105,7 @@ fn without_labels_the_accuracy_is_null() {
 
 #[test]
 fn every_subcommand_has_examples() {
-    for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+    for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
         let help = cellstate(&[subcommand, "--help"]);
         assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
     }
@@ -115,7 +115,7 @@ fn every_subcommand_has_examples() {
 fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cellstate(&["completions", shell]);
-        for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+        for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
             assert!(script.contains(subcommand), "{shell} {subcommand}");
         }
         assert!(script.contains("evaluate"), "{shell}");

@@ -46,7 +46,7 @@ pub(super) fn run(a: &Arguments) -> Result<ExitCode, String> {
             // Whoever ends this command ends the emulator.
             ctrlc::set_handler(emulate::stop).map_err(|e| format!("signals: {e}"))?;
             let outcome = on_board(&model, blob.bytes(), &core, &elf, Duration::from_secs(a.timeout));
-            (format!("{name}, {}", core.name), outcome)
+            (name.clone(), outcome)
         }
     };
     let outcome = outcome.map_err(|e| match &e {
