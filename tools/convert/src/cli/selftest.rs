@@ -50,7 +50,7 @@ pub(super) fn run(a: &Arguments) -> Result<ExitCode, String> {
         }
     };
     let outcome = outcome.map_err(|e| match &e {
-        Untested::NoVectors | Untested::Board(Failure::NotInstalled { .. } | Failure::Stopped) => {
+        Untested::NoVectors | Untested::Board(Failure::NotInstalled { .. } | Failure::Stopped | Failure::Host(_)) => {
             format!("{shown}: {e}")
         }
         Untested::Board(Failure::TimedOut { .. }) => format!("{shown}: {e}; give it more by --timeout SECONDS"),
@@ -78,8 +78,8 @@ fn firmware(given: Option<&Path>, board: &str, core: &Core) -> Result<PathBuf, S
     let here = std::env::current_dir().map_err(|e| format!("the current folder: {e}"))?;
     here.ancestors().map(|folder| folder.join(&built)).find(|elf| elf.is_file()).ok_or_else(|| {
         format!(
-            "{}: neither here nor in a folder above; run `cargo xtask firmware --board {board}` in cellstate's repository and \
-             this there, or give --firmware ELF",
+            "{}: neither here nor in a folder above; run `cargo xtask firmware --board {board}` in cellstate's \
+             repository and this there, or give --firmware ELF",
             built.display()
         )
     })
