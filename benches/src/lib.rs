@@ -9,7 +9,7 @@ mod onnx;
 use anyhow::{Context, Result, anyhow, ensure};
 use cellstate::model::header::Weights;
 use cellstate::{Model, Session, State};
-use cellstate_convert::synthetic::{self, WALK_STEPS};
+use cellstate_convert::synthetic::{self, Kind, WALK_STEPS};
 use cellstate_reference::Layer;
 use std::hint::black_box;
 use tract_onnx::prelude::*;
@@ -48,7 +48,8 @@ pub struct Integers {
 impl Integers {
     /// A session at zero. Its model lives as long as the process, which is short.
     pub fn new((inputs, units): (usize, usize), weights: Weights) -> Result<Self> {
-        let blob = synthetic::blob(inputs, units, weights).map_err(|e| anyhow!("{}: {}", e.layer, e.cause))?;
+        let blob =
+            synthetic::blob(Kind::Lstm, inputs, units, weights).map_err(|e| anyhow!("{}: {}", e.layer, e.cause))?;
         let mut words = vec![0u32; blob.len().div_ceil(4)];
         bytemuck::cast_slice_mut(&mut words)[..blob.len()].copy_from_slice(&blob);
         let words: &'static [u32] = words.leak();

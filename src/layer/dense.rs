@@ -17,23 +17,34 @@ pub(crate) struct Dense<'a> {
     pub(crate) z_shift: u8,
 }
 
-impl Dense<'_> {
-    /// A model's output: 32-bit outputs in units of the layer's scale. `x` and `out` are padded.
-    pub(crate) fn step_wide(&self, x: &[Four], out: &mut [[i32; ROWS]]) {
-        let vectors = [Vector::new(self.weights, x)];
-        for (z, out) in kernel::rows(self.weights, self.records, out.len(), &vectors).zip(out) {
-            *out = self.activate(z);
-        }
-    }
+/// Where a layer's outputs go, four at a time.
+pub(crate) enum Outputs<'a> {
+    /// A model's output: 32 bits, in units of the layer's scale.
+    Wide(&'a mut [[i32; ROWS]]),
+    /// What other layers take: 16 bits, saturated to `±32767` units of the layer's scale.
+    Narrow(&'a mut [[i16; ROWS]]),
+}
 
-    /// A layer that others take, or Elman's: 16-bit outputs, saturated to `±32767` units of the layer's scale.
-    ///
-    /// `inputs` are the vectors of its one or two matrices.
-    pub(crate) fn step_narrow<const P: usize>(&self, inputs: [&[Four]; P], out: &mut [[i16; ROWS]]) {
+impl Dense<'_> {
+    /// One step on the vectors of its one or two matrices, which are padded as the outputs are.
+    pub(crate) fn step<const P: usize>(&self, inputs: [&[Four]; P], mut out: Outputs) {
         let vectors = inputs.map(|x| Vector::new(self.weights, x));
-        for (z, out) in kernel::rows(self.weights, self.records, out.len(), &vectors).zip(out) {
-            for (out, y) in out.iter_mut().zip(self.activate(z)) {
-                *out = saturate_q15(y);
+        let count = match &out {
+            Outputs::Wide(out) => out.len(),
+            Outputs::Narrow(out) => out.len(),
+        };
+        for (k, z) in kernel::rows(self.weights, self.records, count, &vectors).enumerate() {
+            let y = self.activate(z);
+            match &mut out {
+                Outputs::Wide(out) => {
+                    if let Some(out) = out.get_mut(k) {
+                        *out = y;
+                    }
+                }
+                Outputs::Narrow(out) => {
+                    let out = out.get_mut(k).into_iter().flatten();
+                    out.zip(y).for_each(|(out, y)| *out = saturate_q15(y));
+                }
             }
         }
     }

@@ -8,7 +8,7 @@
 //! | a peephole's product | exact in 64 bits, rounded half up to Q16.16, added with saturation |
 //! | projected hidden state | i16, saturated to `±32767` units of the layer's scale |
 
-use super::dense::Dense;
+use super::dense::{Dense, Outputs};
 use super::lstm::Update;
 use crate::kernel::{self, Four, ROWS, Vector};
 use crate::model::header::{Activation, Weights};
@@ -45,6 +45,6 @@ impl LstmVariant<'_> {
     pub(crate) fn project(&self, hidden: &[Four], out: &mut [[i16; ROWS]]) {
         let dense =
             Dense { records: self.projection, weights: self.weights, activation: Activation::Linear, z_shift: 0 };
-        dense.step_narrow([hidden], out);
+        dense.step([hidden], Outputs::Narrow(out));
     }
 }

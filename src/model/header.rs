@@ -56,6 +56,11 @@ impl Weights {
         }
     }
 
+    /// The largest magnitude of a weight.
+    pub const fn top(self) -> u32 {
+        (1 << (self.bits() - 1)) - 1
+    }
+
     /// Bits of one weight.
     pub const fn bits(self) -> u32 {
         match self {

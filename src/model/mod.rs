@@ -108,13 +108,9 @@ impl<'a> Model<'a> {
 
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
-        // Neither by `chunks` nor by position: the count would be a division, a function of its own on cores that cannot.
-        let mut words = self.words;
-        (0..self.inputs()).map_while(move |_| {
-            let (feature, rest) = words.split_first_chunk()?;
-            words = rest;
-            Some(Feature::from_words(*feature))
-        })
+        // Of the words that there are, so that the count is no division: a function of its own on cores that cannot.
+        let words = self.words.get(..self.inputs() * FEATURE_WORDS).unwrap_or_default();
+        words.as_chunks().0.iter().map(|feature| Feature::from_words(*feature))
     }
 
     /// The mask: samples that equal it in Q0.15 are skipped.

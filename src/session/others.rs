@@ -3,7 +3,7 @@
 use super::walk::{Sequence, Step, fours, halves, halves_mut, take, take_mut};
 use crate::Model;
 use crate::kernel::Four;
-use crate::layer::dense::Dense;
+use crate::layer::dense::{Dense, Outputs};
 use crate::layer::gru::Gru;
 use crate::layer::lstm_variants::LstmVariant;
 use crate::layer::window::Window;
@@ -31,7 +31,7 @@ pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: 
         }
         More::Rnn { weights, activation, z_shift, .. } => {
             let dense = Dense { records, weights, activation, z_shift };
-            dense.step_narrow([x, h], halves_mut(out).as_chunks_mut().0);
+            dense.step([x, h], Outputs::Narrow(halves_mut(out).as_chunks_mut().0));
         }
         More::LstmVariant { units, weights, cell_frac, z_shift, hard, peephole, projection, .. } => {
             let [cells, projected, ..] = shape.sections;

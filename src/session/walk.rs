@@ -7,7 +7,7 @@
 use super::others;
 use crate::Model;
 use crate::kernel::Four;
-use crate::layer::dense::Dense;
+use crate::layer::dense::{Dense, Outputs};
 use crate::layer::lstm::Lstm;
 use crate::model::header::Node;
 use crate::model::layer::Layer;
@@ -216,11 +216,12 @@ impl Step<'_> {
         let Layer::Dense { weights, activation, z_shift, .. } = self.node.layer else { return };
         let dense = Dense { records: self.records, weights, activation, z_shift };
         let out = out.get_mut(..self.place.slot_words).unwrap_or_default();
-        if self.place.wide {
-            dense.step_wide(fours(x), out.as_chunks_mut().0);
+        let out = if self.place.wide {
+            Outputs::Wide(out.as_chunks_mut().0)
         } else {
-            dense.step_narrow([fours(x)], halves_mut(out).as_chunks_mut().0);
-        }
+            Outputs::Narrow(halves_mut(out).as_chunks_mut().0)
+        };
+        dense.step([fours(x)], out);
     }
 }
 

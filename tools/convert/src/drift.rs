@@ -66,11 +66,17 @@ impl Drift {
         self.parts.chunks(PARTS / count).map(|c| root(sum(c))).collect()
     }
 
-    /// The trend: change from the first half of the run to the second, which has the same samples. A line through the
-    /// tenths would follow the data as much as the time.
+    /// The trend: by how much the error of each part of the second half differs from that of the same samples in the first
+    /// half, in the median. A line through the parts would follow the data as much as the time, and a mean the few moments at
+    /// which a decision falls a step earlier or later.
     pub fn trend(&self) -> f64 {
-        let halves = self.rms(2);
-        if halves[0] == 0.0 { 0.0 } else { halves[1] / halves[0] - 1.0 }
+        let parts = self.rms(PARTS);
+        let (first, second) = parts.split_at(PARTS / 2);
+        // Of nothing and nothing the ratio is one.
+        let ratio = |(a, b): (&f64, &f64)| (b + f64::MIN_POSITIVE) / (a + f64::MIN_POSITIVE);
+        let mut ratios: Vec<f64> = first.iter().zip(second).map(ratio).collect();
+        ratios.sort_by(f64::total_cmp);
+        ratios[ratios.len() / 2] - 1.0
     }
 
     /// Whether the second half is worse than the first by a tenth or more.
@@ -79,15 +85,15 @@ impl Drift {
     }
 }
 
-/// Streams the data end to end, an even number of times and at least [`LEAST_STEPS`] steps; of longer data than
-/// [`MOST_STEPS`] the first of them.
+/// Streams the data end to end, an even number of times and at least `least` steps, usually [`LEAST_STEPS`]; of longer data
+/// than [`MOST_STEPS`] the first of them.
 ///
 /// # Errors
 /// A sentence as of [`run`].
-pub fn drift(model: &Model, network: &Network, data: &Sequences, units: Units) -> Result<Drift, String> {
+pub fn drift(model: &Model, network: &Network, data: &Sequences, units: Units, least: usize) -> Result<Drift, String> {
     let network = &lower(network);
     let pass = data.steps().clamp(1, MOST_STEPS);
-    let passes = LEAST_STEPS.div_ceil(pass).next_multiple_of(2);
+    let passes = least.div_ceil(pass).next_multiple_of(2);
     let stream = data.stream(MOST_STEPS, passes);
     let mut watch = Watch::new(model, network, pass * passes);
     watch.drift.passes = passes;
@@ -185,6 +191,8 @@ mod tests {
         assert!(steady.trend().abs() < 1e-9 && !steady.grows(), "{}", steady.trend());
         let growing = of(|k| 1.0 + k as f64 / 100.0);
         assert!((growing.trend() - 0.4).abs() < 0.01 && growing.grows(), "{}", growing.trend());
+        let once = of(|k| if k == 70 { 100.0 } else { 1.0 });
+        assert!(!once.grows() && once.rms(2)[1] > 10.0, "{}", once.trend());
         assert_eq!(of(|_| 0.0).trend().to_bits(), 0.0f64.to_bits());
     }
 }

@@ -8,6 +8,7 @@ use crate::emit::vectors::Vectors;
 use crate::measure::{Quality, Recording};
 use crate::quantize::calibrate::Calibration;
 use crate::quantize::levers::{How, Levers, Plan};
+use crate::quantize::trained;
 use crate::quantize::{Unquantizable, quantize};
 use cellstate::Model;
 use cellstate::model::header::Weights;
@@ -23,6 +24,8 @@ pub struct Choice {
     pub layer: String,
     /// What was kept.
     pub how: How,
+    /// Whether its weights were trained as integers, which are kept as they are.
+    pub trained: bool,
     /// All that was tried with this format, simplest first, each with the dB that it came to: of the hidden states of this
     /// layer and all behind it, or of the outputs if none of those is recurrent.
     pub tried: Vec<(Levers, f64)>,
@@ -85,7 +88,13 @@ impl Bench<'_> {
 
     fn choose(&self, plan: &mut Plan, k: usize) -> Choice {
         let weights = plan[k].weights;
-        let tries: Vec<Levers> = Levers::ALL.into_iter().filter(|l| !l.ranges || weights != Weights::W16).collect();
+        let trained = trained::layer(&self.network.nodes[k].layer, weights);
+        let weighted = !self.calibration.layers[k].rows.is_empty();
+        let fits = |l: &Levers| {
+            let moves = (!l.ranges || weights != Weights::W16) && (!l.weighted || weighted);
+            if trained { *l == Levers::default() } else { moves }
+        };
+        let tries: Vec<Levers> = Levers::ALL.into_iter().filter(fits).collect();
         let with = |levers: Levers| {
             let mut plan = plan.clone();
             plan[k].levers = levers;
@@ -100,7 +109,7 @@ impl Bench<'_> {
             }
         }
         plan[k].levers = best.0;
-        Choice { layer: self.network.nodes[k].name.clone(), how: plan[k], tried }
+        Choice { layer: self.network.nodes[k].name.clone(), how: plan[k], trained, tried }
     }
 }
 

@@ -5,7 +5,8 @@ use crate::quantize::calibrate::Calibration;
 use crate::quantize::levers::uniform;
 use crate::quantize::{Unquantizable, quantize};
 use cellstate::model::header::Weights;
-use cellstate_reference::{Layer, Lstm, Matrix, Network};
+use cellstate_reference::{Activation, Dense, Gru, Layer, Lstm, Matrix, Network, Rnn};
+use clap::ValueEnum;
 
 /// Steps of [`walk`].
 pub const WALK_STEPS: usize = 64;
@@ -20,18 +21,64 @@ impl Uniform {
     }
 }
 
-/// One LSTM layer with weights as frameworks initialize them, forget gates biased by one.
+/// What a network is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// One LSTM layer, forget gates biased by one.
+    Lstm,
+    /// Two of the same width, one behind the other.
+    TwoLstms,
+    /// One GRU layer whose reset gate acts after the product.
+    GruAfter,
+    /// One whose reset gate acts before it.
+    GruBefore,
+    /// One simple recurrent layer with tanh.
+    Rnn,
+    /// One linear layer.
+    Dense,
+}
+
+/// One LSTM layer, see [`network`].
 pub fn lstm(inputs: usize, units: usize) -> Network {
+    network(Kind::Lstm, inputs, units)
+}
+
+/// A network with weights as frameworks initialize them.
+pub fn network(kind: Kind, inputs: usize, units: usize) -> Network {
     let mut random = Uniform((inputs * 1000 + units) as u64);
-    let mut matrix = |cols: usize| {
+    let mut matrix = |gates: usize, cols: usize| {
         let top = (6.0 / (cols + units) as f64).sqrt();
-        let data: Vec<f64> = (0..4 * units * cols).map(|_| random.next() * top).collect();
-        Matrix { rows: 4 * units, cols, data }
+        let data: Vec<f64> = (0..gates * units * cols).map(|_| random.next() * top).collect();
+        Matrix { rows: gates * units, cols, data }
     };
-    let (w, u) = (matrix(inputs), matrix(units));
-    let b = (0..4 * units).map(|row| if row % 4 == 1 { 1.0 } else { 0.0 }).collect();
-    let layer = Layer::Lstm(Lstm::from_unit_major(w, u, b));
-    Network::chain(&format!("lstm {inputs} {units}"), inputs, vec![("lstm".to_owned(), layer)])
+    let mut lstm = |inputs: usize| {
+        let b = (0..4 * units).map(|row| if row % 4 == 1 { 1.0 } else { 0.0 }).collect();
+        Layer::Lstm(Lstm::from_unit_major(matrix(4, inputs), matrix(4, units), b))
+    };
+    let layers = match kind {
+        Kind::Lstm => vec![lstm(inputs)],
+        Kind::TwoLstms => vec![lstm(inputs), lstm(units)],
+        Kind::GruAfter | Kind::GruBefore => vec![Layer::Gru(Gru {
+            w: matrix(3, inputs),
+            u: matrix(3, units),
+            b: vec![0.0; 3 * units],
+            reset_after: (kind == Kind::GruAfter).then(|| vec![0.0; units]),
+            gates: Activation::Sigmoid,
+            initial: None,
+        })],
+        Kind::Rnn => vec![Layer::Rnn(Rnn {
+            w: matrix(1, inputs),
+            u: matrix(1, units),
+            b: vec![0.0; units],
+            activation: Activation::Tanh,
+            initial: None,
+        })],
+        Kind::Dense => {
+            vec![Layer::Dense(Dense { w: matrix(1, inputs), b: vec![0.0; units], activation: Activation::Linear })]
+        }
+    };
+    let named = layers.into_iter().enumerate().map(|(k, layer)| (format!("layer{k}"), layer));
+    Network::chain(&format!("bench {inputs} {units}"), inputs, named.collect())
 }
 
 /// The samples of a random walk, [`WALK_STEPS`] of them one after the other.
@@ -48,12 +95,12 @@ pub fn walk(inputs: usize) -> Vec<f64> {
     samples
 }
 
-/// The blob of [`lstm`], calibrated on [`walk`], with every weight rounded to the nearest: it is stepped for its cost.
+/// The blob of a [`network`], calibrated on [`walk`], with every weight rounded to the nearest: it is stepped for its cost.
 ///
 /// # Errors
 /// As of [`quantize`]; none, for sizes that fit a blob.
-pub fn blob(inputs: usize, units: usize, weights: Weights) -> Result<Vec<u8>, Unquantizable> {
-    let network = lstm(inputs, units);
+pub fn blob(kind: Kind, inputs: usize, units: usize, weights: Weights) -> Result<Vec<u8>, Unquantizable> {
+    let network = network(kind, inputs, units);
     let mut calibration = Calibration::new(&network);
     for sample in walk(inputs).chunks_exact(inputs) {
         calibration.observe(sample);

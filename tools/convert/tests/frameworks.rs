@@ -129,13 +129,13 @@ fn digits_keep_their_accuracy() {
 
 #[test]
 fn watch_keeps_its_accuracy() {
-    // 40.3 and 81.0 dB.
-    for (weights, snr) in [(Weights::W8, 38.3), (Weights::W16, 79.0)] {
+    // 45.9 and 80.6 dB.
+    for (weights, snr) in [(Weights::W8, 43.9), (Weights::W16, 78.6)] {
         holds(&report(&watch(), "watch/calibration.npz", "watch/later.npz", weights, Score::Step), snr);
     }
-    // People that the model never saw: it is less sure of itself, and 8-bit errors move its decisions in time. 32.0, 72.9 dB.
-    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W8, Score::Step), 30.0);
-    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W16, Score::Step), 70.9);
+    // People that the model never saw: it is less sure of itself, and 8-bit errors move its decisions in time. 32.3, 68.8 dB.
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W8, Score::Step), 30.3);
+    holds(&report(&watch(), "watch/calibration.npz", "watch/unseen.npz", Weights::W16, Score::Step), 66.8);
 }
 
 #[test]

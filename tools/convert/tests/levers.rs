@@ -70,6 +70,26 @@ fn whatever_levers_round_loads() {
 }
 
 #[test]
+fn a_weight_counts_as_often_as_it_says() {
+    let mut rng = Rng(3);
+    let [mut plain, mut weighted, mut unseen] = [(); 3].map(|()| Moments::default());
+    for _ in 0..50 {
+        let x = [real(&mut rng), real(&mut rng)];
+        let times = rng.below(4);
+        (0..times).for_each(|_| plain.observe([&x, &[]]));
+        weighted.observe_weighted([&x, &[]], times as f64);
+        unseen.observe_weighted([&x, &[]], 0.0);
+    }
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+    // Half of the same is the same, and what never had a weight tells nothing.
+    for other in [&weighted, &weighted.mixed_with(&plain, 0.5), &unseen.mixed_with(&plain, 0.1)] {
+        near(plain.mean(1), other.mean(1));
+        near(plain.covariance(0, 1), other.covariance(0, 1));
+        near(plain.covariance(1, 1), other.covariance(1, 1));
+    }
+}
+
+#[test]
 fn compensated_rounding_costs_less_than_rounding_to_the_nearest() {
     let mut rng = Rng(5);
     let (mut nearest, mut compensated) = (0.0, 0.0);
@@ -153,6 +173,60 @@ fn lowering_changes_no_value() {
             let heads = [(&one, network.heads[0].node), (&two, lowered.heads[0].node)];
             let [a, b] = heads.map(|(e, node)| e.traces(node).len());
             assert_eq!(a, b);
+        }
+    }
+}
+
+/// A matrix of random integers up to `top`, each row times a step that a device has exactly.
+fn trained(rng: &mut Rng, rows: usize, cols: usize, top: i32) -> (Matrix, Vec<Vec<i32>>) {
+    let integers: Vec<Vec<i32>> = (0..rows)
+        .map(|_| {
+            let mut row: Vec<i32> = (0..cols).map(|_| rng.below(2 * top as u64 + 1) as i32 - top).collect();
+            // Else a larger step with smaller integers would be the same row.
+            (row[0], row[1]) = (top, 1);
+            row
+        })
+        .collect();
+    let steps: Vec<f64> = (0..rows).map(|_| (200 + rng.below(500)) as f64 / f64::from(top) / 128.0).collect();
+    // As a framework stores it: single floats.
+    let matrix = Matrix::from_fn(rows, cols, |r, c| {
+        let step = (steps[r] * 1024.0).round() / 131_072.0;
+        f64::from((step * f64::from(integers[r][c])) as f32)
+    });
+    (matrix, integers)
+}
+
+#[test]
+fn what_was_trained_as_integers_is_kept() {
+    let mut rng = Rng(23);
+    for (weights, top) in [(Weights::W4, 7), (Weights::W8, 127), (Weights::W8, 7)] {
+        for _ in 0..10 {
+            let [inputs, units] = [0; 2].map(|_| 3 + rng.below(6) as usize);
+            let mut network = synthetic::lstm(inputs, units);
+            let (w, w_integers) = trained(&mut rng, 4 * units, inputs, top);
+            let (u, u_integers) = trained(&mut rng, 4 * units, units, top);
+            if let Layer::Lstm(l) = &mut network.nodes[0].layer {
+                (l.w, l.u) = (w, u);
+            }
+            // Features of different ranges.
+            let scale: Vec<f64> = (0..inputs).map(|k| 1.0 + k as f64).collect();
+            let samples: Vec<f64> =
+                synthetic::walk(inputs).iter().zip(scale.iter().cycle()).map(|(x, s)| x * s).collect();
+            let mut calibration = Calibration::new(&network);
+            samples.chunks_exact(inputs).for_each(|x| calibration.observe(x));
+            for levers in Levers::ALL {
+                let plan = vec![How { weights, levers }; network.nodes.len()];
+                let rows =
+                    quantize(&network, &calibration, &plan).unwrap().layers.swap_remove(0).sections.swap_remove(0);
+                assert_eq!(rows.products[0].weights, w_integers, "{weights:?} {levers}");
+                assert_eq!(rows.products[1].weights, u_integers, "{weights:?} {levers}");
+            }
+            let data = Sequences { features: inputs, sequences: vec![Sequence::unlabelled(inputs, samples)] };
+            let converted = convert(&network, &data, Units::Model, weights, "test", 0, || ()).unwrap();
+            assert!(converted.choices[0].trained);
+            // What is left are 16-bit inputs, states and activations; a step of 2^-17 is met exactly.
+            let db = converted.choices[0].db();
+            assert!(db > 60.0, "{weights:?}: {db}");
         }
     }
 }

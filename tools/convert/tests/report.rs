@@ -24,7 +24,7 @@ fn report(network: &Network, data: &Sequences, units: Units) -> String {
     let words: Vec<u32> = blob.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect();
     let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
     let report = compare(&model, network, data, units, Score::Sequence, || ()).unwrap();
-    let drift = drift(&model, network, data, units).unwrap();
+    let drift = drift(&model, network, data, units, LEAST_STEPS).unwrap();
     assert!(drift.steps >= LEAST_STEPS && drift.passes.is_multiple_of(2));
     let cost = cost::cost(&model, blob.len());
     assert_eq!(cost.speeds.len(), 9);

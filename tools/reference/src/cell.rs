@@ -14,6 +14,8 @@ pub struct Trace {
     pub z: Vec<f64>,
     /// An LSTM's cell state.
     pub cell: Vec<f64>,
+    /// An LSTM's cell state before the step.
+    pub cell_before: Vec<f64>,
     /// The output: a recurrent layer's hidden state, another's values.
     pub output: Vec<f64>,
 }
@@ -108,6 +110,7 @@ pub fn activate(activation: Activation, z: f64) -> f64 {
 fn lstm(l: &Lstm, x: &[f64], h: &[f64], c: &mut [f64]) -> Trace {
     let mut z: Vec<f64> = (0..l.b.len()).map(|r| dot(l.w.row(r), x) + dot(l.u.row(r), h) + l.b[r]).collect();
     let mut hidden = vec![0.0; c.len()];
+    let cell_before = c.to_vec();
     for (k, ((z, c), h)) in z.chunks_exact_mut(4).zip(&mut *c).zip(&mut hidden).enumerate() {
         let [pi, pf, po] = l.peephole.as_ref().map_or([0.0; 3], |p| p[k]);
         z[0] += pi * *c;
@@ -117,7 +120,7 @@ fn lstm(l: &Lstm, x: &[f64], h: &[f64], c: &mut [f64]) -> Trace {
         *h = activate(l.gates, z[3]) * libm::tanh(*c);
     }
     let output = l.projection.as_ref().map_or_else(|| hidden.clone(), |p| p.times(&hidden));
-    Trace { z, cell: c.to_vec(), output, ..Trace::default() }
+    Trace { z, cell: c.to_vec(), cell_before, output, ..Trace::default() }
 }
 
 /// Cho et al. 2014, with the reset gate before or after the recurrent product.

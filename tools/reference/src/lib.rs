@@ -4,6 +4,7 @@
 //! * [`layer`]: what a node computes. Gate order and bias conventions end at the importers; here there is one.
 //! * [`eval`]: the network in motion, with every layer's values in sight: what the integer model is measured against.
 //! * [`cell`]: one layer's step.
+//! * [`tflite`]: what TensorFlow Lite makes of an LSTM, to be compared with.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ pub mod eval;
 pub mod layer;
 pub mod matrix;
 pub mod network;
+pub mod tflite;
 
 pub use eval::Evaluator;
 pub use layer::{Activation, Dense, Gru, Initial, Layer, Lstm, Rnn};

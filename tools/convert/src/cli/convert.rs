@@ -122,7 +122,9 @@ fn shown(choice: &Choice) -> String {
     let nearest = choice.tried.first().map_or(0.0, |t| t.1);
     let (layer, weights, levers) = (&choice.layer, choice.how.weights.name(), choice.how.levers);
     let best = choice.db();
-    if levers == Levers::default() {
+    if choice.trained {
+        format!("{layer} {weights} as trained {best:.1} dB")
+    } else if levers == Levers::default() {
         format!("{layer} {weights} {levers} {best:.1} dB")
     } else {
         format!("{layer} {weights} {levers} {best:.1} dB (nearest {nearest:.1})")

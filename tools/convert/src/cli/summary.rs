@@ -4,7 +4,7 @@ use super::{DataOptions, Done, Per, files};
 use cellstate::Model;
 use cellstate_convert::cost::cost;
 use cellstate_convert::data::Sequences;
-use cellstate_convert::drift::drift;
+use cellstate_convert::drift::{LEAST_STEPS, drift};
 use cellstate_convert::eval::{Score, compare};
 use cellstate_convert::report::{Subject, facts, page};
 use cellstate_reference::Network;
@@ -62,7 +62,7 @@ impl Options {
         let bar = files::progress("comparing", data.sequences.len());
         let report = compare(model, network, data, units.units(), score, || bar.inc(1))?;
         bar.finish_and_clear();
-        let drift = drift(model, network, data, units.units())?;
+        let drift = drift(model, network, data, units.units(), LEAST_STEPS)?;
         let cost = cost(model, blob);
         let subject = Subject { model, network, cost: &cost, report: &report, drift: &drift, on, score };
         let mut text = tables(&subject);

@@ -2,7 +2,7 @@
 
 use super::moments::Moments;
 use cellstate_reference::cell::{Trace, activate};
-use cellstate_reference::{Activation, Evaluator, Layer, Network, Source};
+use cellstate_reference::{Activation, Evaluator, Layer, Lstm, Network, Source};
 
 /// Mean and extremes of one quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +60,30 @@ pub struct LayerRanges {
     /// What its other rows are multiplied by: of an LSTM with projection what is projected, of a GRU that resets before the
     /// product its input and the reset hidden state.
     pub other: Moments,
+    /// Of an LSTM of at most [`WEIGHTED`] numbers: the same as `joint` for each row, weighted by what its gate tells.
+    pub rows: Vec<Moments>,
+}
+
+/// The most numbers in all tables of the weighted moments.
+const WEIGHTED: usize = 1 << 19;
+
+/// For each row the square of what its pre-activation tells in the hidden state. What it tells in the cell state counts half
+/// as it is, for steps to come, and half as far as the output gate lets it through.
+fn tells(l: &Lstm, trace: &Trace) -> Vec<f64> {
+    let slope = |z: f64| match l.gates {
+        Activation::HardSigmoid { slope } => f64::from(u8::from((slope * z).abs() < 0.5)) * slope,
+        gate => activate(gate, z) * (1.0 - activate(gate, z)),
+    };
+    let units = trace.z.as_chunks().0.iter().zip(trace.cell.iter().zip(&trace.cell_before));
+    let each = units.flat_map(|(&[i, f, g, o], (c, before))| {
+        let (open, candidate) = (activate(l.gates, i), activate(Activation::Tanh, g));
+        let out = activate(Activation::Tanh, *c);
+        let through = 0.5 + 0.5 * activate(l.gates, o) * (1.0 - out * out);
+        let cell = [candidate * slope(i), before * slope(f), open * (1.0 - candidate * candidate)];
+        let [i, f, g] = cell.map(|v| v * through);
+        [i, f, g, out * slope(o)]
+    });
+    each.map(|v| v * v).collect()
 }
 
 impl LayerRanges {
@@ -69,6 +93,15 @@ impl LayerRanges {
         trace.cell.iter().for_each(|&v| self.cell.observe(v));
         if matches!(layer, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) | Layer::Dense(_)) {
             self.joint.observe([&trace.input, &trace.before]);
+        }
+        if let Layer::Lstm(l) = layer {
+            let (rows, width) = (l.b.len(), trace.input.len() + trace.before.len());
+            if rows * width * width <= WEIGHTED {
+                self.rows.resize(rows, Moments::default());
+                for (moments, weight) in self.rows.iter_mut().zip(tells(l, trace)) {
+                    moments.observe_weighted([&trace.input, &trace.before], weight);
+                }
+            }
         }
         match layer {
             Layer::Lstm(l) if l.projection.is_some() => {

@@ -8,18 +8,19 @@ use cellstate_reference::InputMap;
 /// How far beyond the calibrated range a sample can go before it saturates. Sixteen bits have the room.
 const HEADROOM: f64 = 1.5;
 
-/// One map a feature.
-pub fn features(map: &InputMap, seen: &[Range]) -> Vec<Feature> {
+/// One map a feature; with one gain for all, a power of two, if they are `alike`.
+pub fn features(map: &InputMap, seen: &[Range], alike: bool) -> Vec<Feature> {
+    let gain = |spread: f64| 32767.0 / if spread > 0.0 { spread * HEADROOM } else { 1.0 };
+    let widest = seen.iter().map(Range::spread).fold(0.0, f64::max);
+    let common = alike.then(|| gain(widest).log2().floor().exp2());
     seen.iter()
         .zip(map.scale.iter().zip(&map.offset))
-        .map(|(range, (&scale, &offset))| feature(range, scale, offset))
+        .map(|(range, (&scale, &offset))| feature(range, scale, offset, common.unwrap_or(gain(range.spread()))))
         .collect()
 }
 
-fn feature(range: &Range, scale: f64, offset: f64) -> Feature {
+fn feature(range: &Range, scale: f64, offset: f64, gain: f64) -> Feature {
     let centre = f64::from(range.mean() as f32);
-    let spread = range.spread() * HEADROOM;
-    let gain = 32767.0 / if spread > 0.0 { spread } else { 1.0 };
     // count * (scale * gain) + (offset - centre) * gain: the finest shift at which multiplier and bias fit.
     let (slope, intercept) = (scale * gain, (offset - centre) * gain);
     let fits = |shift: u32| {

@@ -11,29 +11,38 @@ pub struct Levers {
     pub ranges: bool,
     /// Errors of weights make up for one another, the covariance being damped by this share of its mean diagonal.
     pub compensated: Option<f64>,
+    /// What an error costs is weighted by how much the gate then tells in the cell state or in the hidden state.
+    pub weighted: bool,
 }
 
 impl Levers {
     /// All that is tried, simplest first; the first is rounding to the nearest.
-    pub const ALL: [Self; 8] = [
-        Self { ranges: false, compensated: None },
-        Self { ranges: true, compensated: None },
-        Self { ranges: false, compensated: Some(0.001) },
-        Self { ranges: false, compensated: Some(0.01) },
-        Self { ranges: false, compensated: Some(0.1) },
-        Self { ranges: true, compensated: Some(0.001) },
-        Self { ranges: true, compensated: Some(0.01) },
-        Self { ranges: true, compensated: Some(0.1) },
+    pub const ALL: [Self; 14] = [
+        Self { ranges: false, compensated: None, weighted: false },
+        Self { ranges: true, compensated: None, weighted: false },
+        Self { ranges: false, compensated: Some(0.001), weighted: false },
+        Self { ranges: false, compensated: Some(0.01), weighted: false },
+        Self { ranges: false, compensated: Some(0.1), weighted: false },
+        Self { ranges: true, compensated: Some(0.001), weighted: false },
+        Self { ranges: true, compensated: Some(0.01), weighted: false },
+        Self { ranges: true, compensated: Some(0.1), weighted: false },
+        Self { ranges: false, compensated: Some(0.001), weighted: true },
+        Self { ranges: false, compensated: Some(0.01), weighted: true },
+        Self { ranges: false, compensated: Some(0.1), weighted: true },
+        Self { ranges: true, compensated: Some(0.001), weighted: true },
+        Self { ranges: true, compensated: Some(0.01), weighted: true },
+        Self { ranges: true, compensated: Some(0.1), weighted: true },
     ];
 }
 
 impl fmt::Display for Levers {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let weighted = if self.weighted { ", weighted" } else { "" };
         match (self.ranges, self.compensated) {
             (false, None) => f.write_str("nearest"),
-            (true, None) => f.write_str("ranges"),
-            (false, Some(damping)) => write!(f, "compensated ({damping})"),
-            (true, Some(damping)) => write!(f, "ranges and compensated ({damping})"),
+            (true, None) => write!(f, "ranges{weighted}"),
+            (false, Some(damping)) => write!(f, "compensated ({damping}{weighted})"),
+            (true, Some(damping)) => write!(f, "ranges and compensated ({damping}{weighted})"),
         }
     }
 }

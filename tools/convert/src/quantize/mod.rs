@@ -4,6 +4,7 @@
 //! * [`input`]: the map of each feature to Q0.15.
 //! * [`levers`]: what may be done for a layer's accuracy; what is done is [`crate::search`]'s to choose.
 //! * [`rows`]: weight rows to integers and multipliers; [`compensate`]: their rounding by covariance.
+//! * [`trained`]: rows that were trained as integers, which are kept.
 //! * `recurrent` and `pointwise`: a layer from its rows and ranges.
 //!
 //! What the integers mean is `docs/numeric.md`; where they stand in the blob is [`crate::emit`]'s business. Networks come
@@ -17,6 +18,7 @@ pub mod moments;
 mod pointwise;
 mod recurrent;
 pub mod rows;
+pub mod trained;
 
 use crate::lower::device_index;
 use calibrate::{Calibration, LayerRanges};
@@ -101,7 +103,7 @@ pub fn quantize(network: &Network, calibration: &Calibration, plan: &[How]) -> R
     let features: Vec<_> = if indexed {
         vec![Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 }; network.inputs()]
     } else {
-        input::features(&network.input, &calibration.inputs)
+        input::features(&network.input, &calibration.inputs, trained::takes_input(network, plan))
     };
     // What 32768 counts of each node's output are worth, around which centre; first of all the sample's.
     let mut sides = vec![input::side(&features, &calibration.inputs)];

@@ -12,7 +12,8 @@ pub struct Moments {
     sum: Vec<f64>,
     /// Row by row the sums of products; only those of a column not below the row are kept up.
     products: Vec<f64>,
-    count: u64,
+    /// The sum of all weights.
+    total: f64,
     /// The latest vector from the origin.
     shifted: Vec<f64>,
 }
@@ -20,11 +21,16 @@ pub struct Moments {
 impl Moments {
     /// Takes a vector into account, given in parts; all have the same width. Wider ones than [`WIDEST`] are not.
     pub fn observe(&mut self, parts: [&[f64]; 2]) {
+        self.observe_weighted(parts, 1.0);
+    }
+
+    /// Takes a vector into account as if it had come `weight` times.
+    pub fn observe_weighted(&mut self, parts: [&[f64]; 2], weight: f64) {
         let width = parts.iter().map(|p| p.len()).sum();
         if width > WIDEST {
             return;
         }
-        if self.count == 0 {
+        if self.sum.is_empty() {
             self.origin = parts.concat();
             self.sum = vec![0.0; width];
             self.products = vec![0.0; width * width];
@@ -32,11 +38,12 @@ impl Moments {
         self.shifted.clear();
         self.shifted.extend(parts.iter().copied().flatten().zip(&self.origin).map(|(x, o)| x - o));
         for (i, &x) in self.shifted.iter().enumerate() {
+            let x = x * weight;
             self.sum[i] += x;
             let row = &mut self.products[i * width + i..(i + 1) * width];
             row.iter_mut().zip(&self.shifted[i..]).for_each(|(p, y)| *p += x * y);
         }
-        self.count += 1;
+        self.total += weight;
     }
 
     /// The vector's width; 0 if none was seen.
@@ -44,14 +51,30 @@ impl Moments {
         self.sum.len()
     }
 
+    /// These and others of the same vectors, weighted otherwise, of which `share` is taken; all of the others if these have no
+    /// weight.
+    #[must_use]
+    pub fn mixed_with(&self, other: &Self, share: f64) -> Self {
+        let mine = if self.total > 0.0 { (1.0 - share) / self.total } else { 0.0 };
+        let others = (if self.total > 0.0 { share } else { 1.0 }) / other.total;
+        let mix = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * mine + b * others).collect();
+        Self {
+            origin: self.origin.clone(),
+            sum: mix(&self.sum, &other.sum),
+            products: mix(&self.products, &other.products),
+            total: 1.0,
+            shifted: Vec::new(),
+        }
+    }
+
     /// The mean of value `k`.
     pub fn mean(&self, k: usize) -> f64 {
-        self.origin[k] + self.sum[k] / self.count as f64
+        self.origin[k] + self.sum[k] / self.total
     }
 
     /// The covariance of two values, of the population.
     pub fn covariance(&self, i: usize, j: usize) -> f64 {
-        let n = self.count as f64;
+        let n = self.total;
         let (i, j) = if i <= j { (i, j) } else { (j, i) };
         self.products[i * self.width() + j] / n - self.sum[i] / n * (self.sum[j] / n)
     }

@@ -1,6 +1,6 @@
 //! Layers without a hidden state.
 
-use super::rows::{Joint, Side};
+use super::rows::{Joint, Seen, Side};
 use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::model::header::{Q15_SCALE, Weights};
@@ -13,7 +13,7 @@ pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
     let squashing = function.is_squashing();
     let w = scaled(&d.w, |_| slope);
     let b: Vec<f64> = d.b.iter().map(|b| b * slope).collect();
-    let joint = Joint::new(&[(&w, c.input)], Some((&c.seen.joint, 0)), c.how);
+    let joint = Joint::new(&[(&w, c.input)], Seen::alike(&c.seen.joint, 0), c.how);
     let attempt = |unit: f64| {
         // Squashed outputs are shifted to Q16.16 afterwards; others are the result.
         let limit = if squashing { Q16_LIMIT } else { f64::from(i32::MAX) * unit };

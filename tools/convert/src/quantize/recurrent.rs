@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
 use super::calibrate::Range;
-use super::rows::{Joint, Rows, Side};
+use super::rows::{Joint, Rows, Seen, Side};
 use super::{Context, Made, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::layer::gru::FRAC;
@@ -50,7 +50,8 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
     let magnitude = reach(c, l.initial.as_ref());
     let scale = if l.projection.is_some() { output_scale(magnitude) } else { Q15_SCALE.into() };
     let hidden = Side::of(&c.seen.outputs, scale);
-    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Some((&c.seen.joint, 0)), c.how);
+    let seen = Seen { rows: &c.seen.rows, ..Seen::alike(&c.seen.joint, 0) };
+    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], seen, c.how);
     let (z_shift, rows) = smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?;
     let start = l.initial.as_ref().map_or(0.0, |i| i.c.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
     let top = (c.seen.cell.magnitude().max(start) * CELL_HEADROOM).max(1e-9);
@@ -66,7 +67,7 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
             let vector = Side::uniform(l.units(), Q15_SCALE.into());
             let zeros = vec![0.0; projection.rows];
             let limit = f64::from(i32::MAX) * scale;
-            let joint = Joint::new(&[(projection, &vector)], Some((&c.seen.other, 0)), c.how);
+            let joint = Joint::new(&[(projection, &vector)], Seen::alike(&c.seen.other, 0), c.how);
             sections.push(joint.quantize(&zeros, scale, limit)?);
         }
         let peephole = l.peephole.as_ref().map(|p| {
@@ -109,12 +110,12 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
     });
     let input = c.input.full.len();
     // Each set of rows with its biases and how much of the range is its own.
-    let both = |gate: usize, h, seen| Joint::new(&[(&w[gate], c.input), (&u[gate], h)], Some((seen, 0)), c.how);
+    let both = |gate: usize, h, seen| Joint::new(&[(&w[gate], c.input), (&u[gate], h)], Seen::alike(seen, 0), c.how);
     let mut sets = vec![(both(0, &hidden, &c.seen.joint), &b[0], 1.0), (both(1, &hidden, &c.seen.joint), &b[1], 1.0)];
     if let Some(bias) = &g.reset_after {
         // The two parts are added after the product with the gate.
-        sets.push((Joint::new(&[(&w[2], c.input)], Some((&c.seen.joint, 0)), c.how), &b[2], 0.5));
-        sets.push((Joint::new(&[(&u[2], &hidden)], Some((&c.seen.joint, input)), c.how), bias, 0.5));
+        sets.push((Joint::new(&[(&w[2], c.input)], Seen::alike(&c.seen.joint, 0), c.how), &b[2], 0.5));
+        sets.push((Joint::new(&[(&u[2], &hidden)], Seen::alike(&c.seen.joint, input), c.how), bias, 0.5));
     } else {
         sets.push((both(2, &reset, &c.seen.other), &b[2], 1.0));
     }
@@ -143,7 +144,7 @@ pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     let hidden = Side::of(&c.seen.outputs, scale);
     let (w, u) = (scaled(&r.w, |_| slope), scaled(&r.u, |_| slope));
     let b: Vec<f64> = r.b.iter().map(|b| b * slope).collect();
-    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Some((&c.seen.joint, 0)), c.how);
+    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Seen::alike(&c.seen.joint, 0), c.how);
     let (z_shift, rows) = if squashing {
         smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?
     } else {

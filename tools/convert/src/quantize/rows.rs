@@ -4,6 +4,7 @@ use super::calibrate::Range;
 use super::compensate::Cost;
 use super::levers::How;
 use super::moments::Moments;
+use super::trained;
 use cellstate::model::header::Weights;
 use cellstate::numeric::rounding::MULTIPLIER_UNIT;
 use cellstate_reference::{Matrix, matrix::dot};
@@ -77,10 +78,45 @@ fn shares(weights: Weights) -> &'static [f64] {
 pub struct Joint<'a> {
     products: Vec<Product<'a>>,
     how: How,
+    /// What is known of the vectors: the same for all rows, or row by row.
+    known: Vec<Known>,
+}
+
+/// What is known of a row's vectors.
+struct Known {
     /// The mean of each column, from its centre.
     mean: Vec<f64>,
     /// What errors cost, if the calibration data tell.
     cost: Option<Cost>,
+}
+
+/// What was seen of the products' vectors one after the other, which begin at value `first`.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// Of all rows alike.
+    pub all: &'a Moments,
+    /// Where the vectors begin.
+    pub first: usize,
+    /// Row by row, or empty.
+    pub rows: &'a [Moments],
+}
+
+impl<'a> Seen<'a> {
+    /// The same for all rows.
+    pub fn alike(all: &'a Moments, first: usize) -> Self {
+        Self { all, first, rows: &[] }
+    }
+}
+
+/// What a row shall be.
+struct Wanted<'a> {
+    known: &'a Known,
+    /// At full scale of their columns.
+    weights: &'a [f64],
+    grid: Grid,
+    bias: f64,
+    /// Of the pre-activation's magnitude.
+    limit: f64,
 }
 
 /// A row with a scale chosen for each product.
@@ -92,23 +128,29 @@ struct Row {
 }
 
 impl<'a> Joint<'a> {
-    /// The moments are those of the products' vectors one after the other, which begin at value `first` of what was seen.
-    pub fn new(products: &[Product<'a>], moments: Option<(&Moments, usize)>, how: How) -> Self {
+    /// Products whose vectors were seen so.
+    pub fn new(products: &[Product<'a>], seen: Seen, how: How) -> Self {
         let columns = |side: fn(&Side) -> &Vec<f64>| products.iter().flat_map(move |(_, s)| side(s)).copied();
-        let mut mean: Vec<f64> = columns(|s| &s.mean).collect();
         let full: Vec<f64> = columns(|s| &s.full).collect();
-        let seen = moments.filter(|(m, first)| first + full.len() <= m.width());
-        if let Some((moments, first)) = seen {
-            for (k, (mean, centre)) in mean.iter_mut().zip(columns(|s| &s.centre)).enumerate() {
-                *mean = moments.mean(first + k) - centre;
+        let know = |moments: &Moments| {
+            let mut mean: Vec<f64> = columns(|s| &s.mean).collect();
+            if seen.first + full.len() > moments.width() {
+                return Known { mean, cost: None };
             }
-        }
-        let cost =
-            seen.filter(|_| how.levers.compensated.is_some() || how.levers.ranges).and_then(|(moments, first)| {
-                let at: Vec<usize> = (first..first + full.len()).collect();
-                Cost::new(moments, &at, &full, how.levers.compensated.unwrap_or(DAMPING))
-            });
-        Self { products: products.to_vec(), how, mean, cost }
+            for (k, (mean, centre)) in mean.iter_mut().zip(columns(|s| &s.centre)).enumerate() {
+                *mean = moments.mean(seen.first + k) - centre;
+            }
+            let at: Vec<usize> = (seen.first..seen.first + full.len()).collect();
+            let wanted = how.levers.compensated.is_some() || how.levers.ranges;
+            let cost = wanted.then(|| Cost::new(moments, &at, &full, how.levers.compensated.unwrap_or(DAMPING)));
+            Known { mean, cost: cost.flatten() }
+        };
+        let known = if how.levers.weighted && !seen.rows.is_empty() {
+            seen.rows.iter().map(|m| know(&m.mixed_with(seen.all, UNWEIGHTED))).collect()
+        } else {
+            vec![know(seen.all)]
+        };
+        Self { products: products.to_vec(), how, known }
     }
 
     /// Quantizes the rows for a pre-activation in units of `unit`, of magnitude below `limit`.
@@ -132,6 +174,7 @@ impl<'a> Joint<'a> {
     /// The row of least cost; rounded to the nearest if the levers leave none that fits.
     fn row(&self, r: usize, bias: f64, unit: f64, limit: f64) -> Option<Row> {
         let grid = Grid::new(self.how.weights, unit);
+        let known = self.known.get(r).or(self.known.first())?;
         let weights: Vec<f64> = self.products.iter().flat_map(|(m, s)| scaled(m.row(r), s)).collect();
         let mut exact = Vec::new();
         let mut rest = &weights[..];
@@ -143,15 +186,18 @@ impl<'a> Joint<'a> {
             return None;
         }
         let centred: f64 = bias + self.products.iter().map(|(m, s)| dot(m.row(r), &s.centre)).sum::<f64>();
-        let attempt = |multipliers: &[f64], compensated: bool| {
-            self.attempt(&weights, multipliers, compensated, &grid, centred, limit.min(f64::from(i32::MAX) * unit))
-        };
+        let wanted =
+            Wanted { known, weights: &weights, grid, bias: centred, limit: limit.min(f64::from(i32::MAX) * unit) };
+        if let Some(row) = self.trained(&wanted) {
+            return Some(row);
+        }
+        let attempt = |multipliers: &[f64], compensated| self.attempt(&wanted, multipliers, compensated);
         // Rounded up: the largest weight fits.
         let plain: Vec<f64> = exact.iter().map(|m| m.ceil().max(1.0)).collect();
-        let compensated = self.how.levers.compensated.is_some() && self.cost.is_some();
+        let compensated = self.how.levers.compensated.is_some() && known.cost.is_some();
         let mut chosen = plain.clone();
         let mut best = attempt(&plain, compensated);
-        if self.how.levers.ranges && self.cost.is_some() {
+        if self.how.levers.ranges && known.cost.is_some() {
             for product in 0..exact.len() {
                 for share in shares(self.how.weights) {
                     let mut multipliers = chosen.clone();
@@ -168,32 +214,61 @@ impl<'a> Joint<'a> {
         best.or_else(|| attempt(&plain, false))
     }
 
+    /// The row as it was trained, if it was trained as integers and its scales can be met.
+    fn trained(&self, wanted: &Wanted) -> Option<Row> {
+        let (mut multipliers, mut integers) = (Vec::new(), Vec::new());
+        let mut rest = wanted.weights;
+        for (matrix, _) in &self.products {
+            let mine = rest.split_off(..matrix.cols)?;
+            let step = trained::step(mine, self.how.weights.top())?;
+            let exact = step / wanted.grid.per_multiplier;
+            let multiplier = (exact + 0.5).floor().clamp(1.0, MOST);
+            if (multiplier - exact).abs() > exact * SCALE_MET && step > 0.0 {
+                return None;
+            }
+            multipliers.push(multiplier);
+            integers.extend(mine.iter().map(|w| if step > 0.0 { (w / step).round() as i32 } else { 0 }));
+        }
+        let steps = self.steps(wanted, &multipliers);
+        self.finish(wanted, &multipliers, &steps, integers, 0.0)
+    }
+
+    /// What one integer of each column is worth.
+    fn steps(&self, wanted: &Wanted, multipliers: &[f64]) -> Vec<f64> {
+        let products = self.products.iter().zip(multipliers);
+        let each =
+            |((matrix, _), m): (&Product, &f64)| std::iter::repeat_n(m * wanted.grid.per_multiplier, matrix.cols);
+        products.flat_map(each).collect()
+    }
+
     /// A row with given multipliers, if it fits.
-    fn attempt(
-        &self,
-        weights: &[f64],
-        multipliers: &[f64],
-        compensated: bool,
-        grid: &Grid,
-        bias: f64,
-        limit: f64,
-    ) -> Option<Row> {
-        let steps: Vec<f64> = self
-            .products
-            .iter()
-            .zip(multipliers)
-            .flat_map(|((matrix, _), m)| std::iter::repeat_n(m * grid.per_multiplier, matrix.cols))
-            .collect();
+    fn attempt(&self, wanted: &Wanted, multipliers: &[f64], compensated: bool) -> Option<Row> {
+        let Wanted { known, weights, grid, .. } = wanted;
+        let steps = self.steps(wanted, multipliers);
         let nearest = |(w, s): (&f64, &f64)| (w / s + 0.5).floor().clamp(-grid.top, grid.top) as i32;
-        let (integers, mut cost) = match &self.cost {
+        let (integers, mut cost) = match &known.cost {
             Some(cost) if compensated => cost.round(weights, &steps, grid.top),
             _ => (weights.iter().zip(&steps).map(nearest).collect(), 0.0),
         };
-        let errors: Vec<f64> =
-            integers.iter().zip(&steps).zip(weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
-        if let Some(table) = self.cost.as_ref().filter(|_| !compensated) {
-            cost = table.of(&errors);
+        if let Some(table) = known.cost.as_ref().filter(|_| !compensated) {
+            let errors = integers.iter().zip(&steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w);
+            cost = table.of(&errors.collect::<Vec<_>>());
         }
+        self.finish(wanted, multipliers, &steps, integers, cost)
+    }
+
+    /// A row of these integers with its bias, if it fits.
+    fn finish(
+        &self,
+        wanted: &Wanted,
+        multipliers: &[f64],
+        steps: &[f64],
+        integers: Vec<i32>,
+        cost: f64,
+    ) -> Option<Row> {
+        let Wanted { known, weights, grid, bias, limit } = wanted;
+        let errors: Vec<f64> =
+            integers.iter().zip(steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
         let mut rest = &integers[..];
         for (matrix, _) in &self.products {
             let sum: f64 = rest.split_off(..matrix.cols)?.iter().map(|q| f64::from(q.abs())).sum();
@@ -202,11 +277,11 @@ impl<'a> Joint<'a> {
             }
         }
         let full = self.products.iter().flat_map(|(_, s)| &s.full);
-        let drift: f64 = errors.iter().zip(full).zip(&self.mean).map(|((e, full), mean)| e / full * mean).sum();
-        let reach: f64 = integers.iter().zip(&steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
+        let drift: f64 = errors.iter().zip(full).zip(&known.mean).map(|((e, full), mean)| e / full * mean).sum();
+        let reach: f64 = integers.iter().zip(steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
         let bias = bias - drift;
         // Two more units for the two roundings; the loader repeats this proof on the integers.
-        if reach + bias.abs() + 4.0 * grid.unit > limit {
+        if reach + bias.abs() + 4.0 * grid.unit > *limit {
             return None;
         }
         let multipliers = multipliers.iter().map(|&m| m as i32).collect();
@@ -214,8 +289,12 @@ impl<'a> Joint<'a> {
     }
 }
 
+/// The share of the unweighted moments in weighted ones: a gate that was shut in the calibration data may open later.
+const UNWEIGHTED: f64 = 0.5;
 /// The damping of the covariance where only scales are chosen by it.
 const DAMPING: f64 = 0.01;
+/// How far, in parts of it, a multiplier may be from the scale that integers were trained with.
+const SCALE_MET: f64 = 1.0 / 1024.0;
 /// The largest multiplier, in its units.
 const MOST: f64 = 32767.0;
 
@@ -244,7 +323,7 @@ impl Grid {
             // acc = sum q x / 2^8.
             Weights::W16 => (9, limit / 128.0 - 1.0),
         };
-        let top = f64::from((1u32 << (weights.bits() - 1)) - 1);
+        let top = f64::from(weights.top());
         Self { unit, per_multiplier: unit / f64::from(1 << multiplier_bits), top, sum_limit }
     }
 

@@ -14,7 +14,7 @@ use cellstate_app::trial;
 use cellstate_convert::board::cores::{CORES, Core, PROGRAM};
 use cellstate_convert::board::emulate::{self, Look};
 use cellstate_convert::board::pack::pack;
-use cellstate_convert::synthetic;
+use cellstate_convert::synthetic::{self, Kind};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use cycles::Timing;
 use serde::{Deserialize, Serialize};
@@ -81,11 +81,14 @@ pub(crate) struct Arguments {
     /// The portable kernels instead of the core's own.
     #[arg(long)]
     portable: bool,
+    /// A network of such layers in the place of one LSTM.
+    #[arg(long, value_enum, default_value = "lstm")]
+    layers: Kind,
     /// Write the results to `docs/performance.json`, which `cargo xtask test` compares with.
-    #[arg(long, conflicts_with_all = ["core", "weights", "portable"])]
+    #[arg(long, conflicts_with_all = ["core", "weights", "portable", "layers"])]
     record: bool,
     /// Count nothing; compare a million random steps on every core with the host, bit for bit.
-    #[arg(long, conflicts_with_all = ["core", "weights", "portable", "record", "json"])]
+    #[arg(long, conflicts_with_all = ["core", "weights", "portable", "layers", "record", "json"])]
     compare: bool,
 }
 
@@ -97,7 +100,7 @@ const TOLERANCE: u64 = 50;
 /// Measures everything and compares with the record: no number may have grown by more than 2 %.
 pub(crate) fn check() -> Result<()> {
     let recorded: Results = serde_json::from_slice(&std::fs::read(RECORD).context(RECORD)?).context(RECORD)?;
-    let measured = measure(&CORES.iter().collect::<Vec<_>>(), &models::WEIGHTS, false)?;
+    let measured = measure(&CORES.iter().collect::<Vec<_>>(), &models::WEIGHTS, Kind::Lstm, false)?;
     let mut grown = Vec::new();
     let mut compared = 0;
     for old in &recorded.results {
@@ -141,7 +144,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         .collect();
     ensure!(!cores.is_empty(), "no such core; there are {}", CORES.map(|c| c.name).join(", "));
     ensure!(!weights.is_empty(), "no such weights; there are w8, w16 and w4");
-    let results = measure(&cores, &weights, arguments.portable)?;
+    let results = measure(&cores, &weights, arguments.layers, arguments.portable)?;
     if arguments.record {
         std::fs::write(RECORD, serde_json::to_string_pretty(&results)? + "\n")?;
     }
@@ -197,7 +200,7 @@ struct Built {
 }
 
 /// Measures every combination, two at a time.
-pub(crate) fn measure(cores: &[&Core], weights: &[Weights], portable: bool) -> Result<Results> {
+pub(crate) fn measure(cores: &[&Core], weights: &[Weights], kind: Kind, portable: bool) -> Result<Results> {
     emulator::ensure(&[emulator::ARM, emulator::RISCV])?;
     let mut built = Vec::new();
     for &&core in cores {
@@ -216,7 +219,7 @@ pub(crate) fn measure(cores: &[&Core], weights: &[Weights], portable: bool) -> R
     std::thread::scope(|scope| {
         let work = || -> Result<()> {
             while let Some(&(b, weights, size)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let measured = one(b, weights, size)?;
+                let measured = one(b, kind, weights, size)?;
                 bar.inc(1);
                 let k = jobs.iter().position(|j| j.0.core == b.core && j.1 == weights && j.2 == size);
                 results.lock().unwrap_or_else(std::sync::PoisonError::into_inner)[k.unwrap_or_default()] =
@@ -239,8 +242,9 @@ fn build(core: Core, portable: bool) -> Result<Built> {
 }
 
 /// One model on one core: the same bits as the host, or an error; then the counts.
-fn one(built: &Built, weights: Weights, (inputs, units): (usize, usize)) -> Result<Measured> {
-    let blob = synthetic::blob(inputs, units, weights).map_err(|e| anyhow::anyhow!("{}: {}", e.layer, e.cause))?;
+fn one(built: &Built, kind: Kind, weights: Weights, (inputs, units): (usize, usize)) -> Result<Measured> {
+    let blob =
+        synthetic::blob(kind, inputs, units, weights).map_err(|e| anyhow::anyhow!("{}: {}", e.layer, e.cause))?;
     let expected = on_host(&blob, STEPS)?;
     let bytes = std::fs::read(&built.elf)?;
     let file = object::File::parse(&*bytes)?;
