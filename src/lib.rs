@@ -23,7 +23,8 @@
 //! * [`model`]: the blob. [`Model::parse`] checks it and gives a view; weights stay where they are. A layer's sizes have
 //!   their home in [`model::layer`], and in [`model::more`] those of every layer but LSTM and dense.
 //! * [`session`]: [`State`], [`Session`] and [`Output`], what an application holds. `session/walk.rs` runs the nodes of a
-//!   model over a sample or a window, `session/others.rs` those of the other layers.
+//!   model over a sample or a window, `session/others.rs` those of the other layers; `session/self_test.rs` compares this
+//!   core with the host, on samples that travel in the blob.
 //! * [`layer`]: one file a layer, one step each: state in, state out.
 //! * [`kernel`]: the dot products, the only place for `unsafe`.
 //! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh.
@@ -50,7 +51,7 @@ pub mod numeric;
 pub mod session;
 
 pub use model::{LoadError, Model};
-pub use session::{Output, RestoreError, Session, State, StateTooSmall, StepError};
+pub use session::{Output, RestoreError, SelfTestError, Session, State, StateTooSmall, StepError};
 
 /// Aligns what it holds to 4 bytes, as a blob must be.
 ///

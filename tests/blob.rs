@@ -10,7 +10,7 @@ use cellstate::{LoadError, Model, Session, State};
 
 mod common;
 use cellstate_convert::random::{Rng, random};
-use common::{aligned, bytes};
+use common::{aligned, bytes, seal};
 
 fn committed(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/models/{name}/{name}.cell", env!("CARGO_MANIFEST_DIR"));
@@ -86,7 +86,18 @@ fn refused(header: &Header, words: &[i32]) -> Option<LoadError> {
 fn header(layers: &[Layer]) -> Header<'static> {
     let nodes = layers.iter().enumerate().map(|(k, &layer)| Node::streaming(k as u8, layer)).collect();
     let heads = layers.len().checked_sub(1).map(|k| k as u8).into_iter().collect();
-    Header { name: "", provenance: "", labels: "", features: "", inputs: 1, window: 0, mask: false, heads, nodes }
+    Header {
+        name: "",
+        provenance: "",
+        labels: "",
+        features: "",
+        inputs: 1,
+        window: 0,
+        mask: false,
+        tests: 0,
+        heads,
+        nodes,
+    }
 }
 
 const FEATURE: Feature = Feature { multiplier: 1, bias: 0, shift: 0, centre: 0.0, gain: 1.0 };
@@ -110,6 +121,16 @@ fn forged_blobs_are_refused_with_the_right_error() {
     let none = Layer::Lstm { units: 0, weights: Weights::W8, cell_frac: 24, z_shift: 0, initial: false };
     assert_eq!(refused(&header(&[none]), &zeros), Some(LoadError::Empty));
     assert_eq!(refused(&header(&[DENSE]), &zeros[1..]), Some(LoadError::Length { needed: 17, found: 16 }));
+    // A sample of one feature takes two words, and the checksum one.
+    let tested = |tests, inputs| Header { tests, inputs, ..header(&[DENSE]) };
+    let with = |words: usize| [&zeros[..], &vec![0; words]].concat();
+    assert_eq!(refused(&tested(2, 1), &with(5)), None);
+    assert_eq!(refused(&tested(2, 1), &with(4)), Some(LoadError::Length { needed: 22, found: 21 }));
+    assert_eq!(refused(&tested(3, 1), &with(5)), Some(LoadError::Length { needed: 24, found: 22 }));
+    assert_eq!(refused(&tested(0, 1), &with(1)), Some(LoadError::Length { needed: 17, found: 18 }));
+    assert_eq!(refused(&tested(2, 1), &zeros), Some(LoadError::Length { needed: 22, found: 17 }));
+    let most = tested(u16::MAX, u16::MAX);
+    assert!(matches!(refused(&most, &with(5)), Some(LoadError::Length { needed: 0x8000_0000.., .. })));
     let huge = Layer::Lstm { units: u16::MAX, weights: Weights::W16, cell_frac: 24, z_shift: 0, initial: false };
     assert!(refused(&header(&[huge, huge]), &zeros).is_some());
     assert_eq!(refused(&Header { labels: "a\nb", ..header(&[DENSE]) }, &zeros), Some(LoadError::Names));
@@ -187,7 +208,7 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 3 }));
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 4 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
     assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));
@@ -204,8 +225,7 @@ fn what_is_accepted_can_be_stepped() {
             let at = PREFIX_BYTES + rng.below((blob.len() - PREFIX_BYTES) as u64) as usize;
             blob[at] = rng.next() as u8;
         }
-        let crc = checksum([&blob[..PREFIX_BYTES - 4], &blob[PREFIX_BYTES..]]);
-        blob[PREFIX_BYTES - 4..PREFIX_BYTES].copy_from_slice(&crc.to_le_bytes());
+        seal(&mut blob);
         let words = aligned(&blob);
         let Ok(model) = Model::parse(bytes(&words, blob.len())) else {
             continue;
@@ -221,6 +241,7 @@ fn what_is_accepted_can_be_stepped() {
         }
         let mut scores = [0.0; 32];
         session.output().probabilities(&mut scores);
+        let _ = session.self_test();
     }
     assert!(accepted > 100, "{accepted}");
 }

@@ -35,7 +35,7 @@ pub enum LoadError {
     Header,
     /// A model must have at least one input feature and one layer, and no layer of width 0.
     Empty,
-    /// The length must be what the header's shapes add up to.
+    /// The length must be what the header's shapes and its self-test add up to.
     Length {
         /// Words that the shapes ask for.
         needed: u32,
@@ -89,7 +89,7 @@ impl core::fmt::Display for LoadError {
             LoadError::Header => write!(f, "the header does not decode"),
             LoadError::Empty => write!(f, "the model has no input, no layer, or a layer without outputs"),
             LoadError::Length { needed, found } => {
-                write!(f, "the shapes ask for {needed} words of weights and the blob has {found}")
+                write!(f, "the header asks for {needed} words and the blob has {found}")
             }
             LoadError::InputMap { feature } => {
                 write!(f, "the map of input feature {feature} is out of range")

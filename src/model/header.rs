@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The first four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"CELL";
 /// The version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 /// Bytes before the header: magic, version, two zero bytes, total length, header length, CRC-32.
 pub const PREFIX_BYTES: usize = 20;
 /// The most layers that a model may have.
@@ -174,6 +174,8 @@ pub struct Header<'a> {
     pub window: u16,
     /// Whether samples that equal the mask are skipped.
     pub mask: bool,
+    /// Steps of the self-test, or 0 for none: see [`Session::self_test`](crate::Session::self_test).
+    pub tests: u16,
     /// The nodes whose outputs are the model's; the first decides.
     pub heads: heapless::Vec<u8, MAX_HEADS>,
     /// The layers, each behind its sources.
@@ -229,5 +231,11 @@ impl Header<'_> {
     pub fn input_words(&self) -> usize {
         let inputs = self.inputs as usize;
         inputs * FEATURE_WORDS + if self.is_masked() { packed_words(inputs) } else { 0 }
+    }
+
+    /// Words of the self-test, with which the words section ends: its samples, and the checksum.
+    pub const fn test_words(&self) -> usize {
+        let steps = self.tests as usize;
+        if steps == 0 { 0 } else { steps * packed_words(self.inputs as usize) + 1 }
     }
 }

@@ -13,11 +13,16 @@ use crate::numeric::rounding::{MULTIPLIER_UNIT, mul_high};
 /// The largest magnitude of an input or hidden state: a caller's Q0.15 sample may be -1.
 const X_MAX: u64 = 1 << 15;
 
-/// CRC-32 of the pieces, one after the other (ISO-HDLC, the one of zip and Ethernet).
-pub fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+/// A CRC-32 of nothing yet (ISO-HDLC, the one of zip and Ethernet).
+pub(crate) fn crc32() -> crc::Digest<'static, u32> {
     const CRC: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
     static TABLE: crc::Crc<u32> = CRC;
-    let mut digest = TABLE.digest();
+    TABLE.digest()
+}
+
+/// CRC-32 of the pieces, one after the other (ISO-HDLC, the one of zip and Ethernet).
+pub fn checksum<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let mut digest = crc32();
     for piece in pieces {
         digest.update(piece);
     }
@@ -81,7 +86,7 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if places.state > u32::MAX as usize / 8 {
         return Err(LoadError::Header);
     }
-    let needed = places.records;
+    let needed = places.records.saturating_add(header.test_words());
     if needed.saturating_mul(4) != words.len() {
         return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
     }

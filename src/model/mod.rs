@@ -9,8 +9,10 @@ mod load;
 #[cfg_attr(not(feature = "layers"), path = "no_more.rs")]
 pub mod more;
 mod place;
+mod vectors;
 
 pub use error::LoadError;
+pub(crate) use load::crc32;
 pub use load::{checksum, prefix};
 
 use header::{FEATURE_WORDS, Header, Node};
@@ -115,6 +117,11 @@ impl<'a> Model<'a> {
     pub(crate) fn mask(&self) -> Option<&'a [i16]> {
         let words = self.words.get(self.inputs() * FEATURE_WORDS..self.header.input_words())?;
         bytemuck::cast_slice(words).get(..self.inputs()).filter(|_| self.header.mask)
+    }
+
+    /// Everything behind the header, in the order that `docs/blob.md` gives.
+    pub fn words(&self) -> &'a [i32] {
+        self.words
     }
 
     /// The words from `start` on. Behind the input map is what each node has, one after the other.

@@ -61,7 +61,7 @@ pub(super) struct Places {
     pub(super) samples: usize,
     /// Words of a sample.
     pub(super) sample_words: usize,
-    /// Words of the blob.
+    /// Words of the blob up to the self-test.
     pub(super) records: usize,
     pub(super) state: usize,
 }

@@ -4,11 +4,13 @@
 mod others;
 mod output;
 mod save;
+mod self_test;
 mod state;
 mod walk;
 
 pub use output::Output;
 pub use save::RestoreError;
+pub use self_test::{Checksum, SelfTestError};
 pub use state::{CellState, State, StateTooSmall};
 
 use crate::Model;

@@ -1,18 +1,21 @@
-//! A trial: a blob stepped on pseudo-random samples, the same on the host and on every board, with a checksum of all that
-//! came out.
+//! A trial: a blob stepped on pseudo-random samples, or on the test vectors that it holds, the same on the host and on every
+//! board, with a checksum of all that came out.
 
+use cellstate::session::Checksum;
 use cellstate::{LoadError, Model, Session, State};
 use fixed::types::I1F15;
 
 /// Bytes of state that a trial gives its model.
 pub const STATE_BYTES: usize = 8192;
-/// The most features of a trial's model.
+/// The most features of a model that is stepped on pseudo-random samples.
 pub const MAX_INPUTS: usize = 64;
 
 /// Bytes before the first trial of a pack: its length in bytes, all of it.
 pub const PACK_PREFIX: usize = 4;
 /// Bytes before each trial's blob: number of steps, and length of the blob.
 pub const TRIAL_PREFIX: usize = 8;
+/// In place of a number of steps: the blob's own test vectors.
+pub const SELF_TEST: u32 = 0;
 
 /// Why a trial did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +24,12 @@ pub enum Failure {
     Load(LoadError),
     /// The model needs more state, or more inputs, than a trial has.
     TooLarge,
+    /// A step was refused.
+    Step,
 }
 
-/// Steps a blob on pseudo-random samples, extremes included; returns a checksum of every output of every step and of the
-/// last states. `step` makes each step, and may look at it.
+/// Steps a blob on pseudo-random samples, extremes included, or as a [`SELF_TEST`]; returns the [`Checksum`] of all that came
+/// out. `step` makes each step, may look at it, and says whether it was made.
 ///
 /// # Errors
 /// [`Failure`] says what the blob lacks.
@@ -37,28 +42,44 @@ pub fn run(
 ) -> Result<u32, Failure> {
     let model = Model::parse(blob).map_err(Failure::Load)?;
     let mut session = Session::new(&model, state).map_err(|_| Failure::TooLarge)?;
-    let mut sample = [I1F15::ZERO; MAX_INPUTS];
-    let sample = sample.get_mut(..model.inputs()).ok_or(Failure::TooLarge)?;
-    let mut random = 0x9E37_79B9u32;
-    let mut checksum = 0u32;
-    for _ in 0..steps {
-        for x in &mut *sample {
-            random ^= random << 13;
-            random ^= random >> 17;
-            random ^= random << 5;
-            // One sample in sixteen is an extreme.
-            *x = match random >> 27 {
-                0 => I1F15::MAX,
-                1 => I1F15::MIN,
-                _ => I1F15::from_bits(random as i16),
-            };
-        }
-        checksum = checksum.rotate_left(5) ^ u32::from(step(&mut session, sample));
-        for y in session.output().iter() {
-            checksum = checksum.rotate_left(5).wrapping_add(y as u32);
+    let mut checksum = Checksum::new();
+    let mut next = |sample: &[I1F15]| {
+        let done = step(&mut session, sample);
+        checksum.observe(&session);
+        done
+    };
+    let done = if steps == SELF_TEST {
+        model.test_samples().all(next)
+    } else {
+        let mut sample = [I1F15::ZERO; MAX_INPUTS];
+        let sample = sample.get_mut(..model.inputs()).ok_or(Failure::TooLarge)?;
+        let mut random = Random(0x9E37_79B9);
+        (0..steps).all(|_| {
+            for x in &mut *sample {
+                *x = random.next();
+            }
+            next(sample)
+        })
+    };
+    if done { Ok(checksum.finish(&session)) } else { Err(Failure::Step) }
+}
+
+/// Samples that follow from a seed.
+struct Random(u32);
+
+impl Random {
+    /// One value in sixteen is an extreme.
+    fn next(&mut self) -> I1F15 {
+        let Self(random) = self;
+        *random ^= *random << 13;
+        *random ^= *random >> 17;
+        *random ^= *random << 5;
+        match *random >> 27 {
+            0 => I1F15::MAX,
+            1 => I1F15::MIN,
+            _ => I1F15::from_bits(*random as i16),
         }
     }
-    Ok(checksum ^ session.digest())
 }
 
 /// The trials of a pack, first to last: number of steps and blob.

@@ -14,5 +14,5 @@ pub const LABELS: [&str; 7] = ["PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW"];
 /// Names of the input features.
 pub const FEATURES: [&str; 6] = ["ax", "ay", "az", "wx", "wy", "wz"];
 /// The model: pass `&BLOB.0` to `cellstate::Model::parse`.
-pub static BLOB: cellstate::Aligned<[u8; 7280]> =
+pub static BLOB: cellstate::Aligned<[u8; 7540]> =
     cellstate::Aligned(*include_bytes!("watch.cell"));

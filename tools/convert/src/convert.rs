@@ -2,6 +2,7 @@
 
 use crate::budget::{self, OverBudget};
 use crate::data::Sequences;
+use crate::emit::vectors::Vectors;
 use crate::eval::Units;
 use crate::lower::lower;
 use crate::measure::Recording;
@@ -28,7 +29,8 @@ pub struct Converted {
 
 /// Calibrates, quantizes and lays out a network. The same inputs give the same bytes on every host.
 ///
-/// `source` is named in the blob as its origin; `progress` is called once a sequence.
+/// `source` is named in the blob as its origin; `self_test` is how many steps it is to have of [`Vectors`]; `progress` is
+/// called once a sequence.
 ///
 /// # Errors
 /// [`Unquantizable`] names the layer that does not fit and says why.
@@ -38,11 +40,13 @@ pub fn convert(
     units: Units,
     weights: Weights,
     source: &str,
+    self_test: u16,
     progress: impl FnMut(),
 ) -> Result<Converted, Unquantizable> {
     let network = &lower(network);
     let plan = uniform(network, weights);
-    finish(network, data, units, weights.name(), source, progress, |_| Ok(plan))
+    let vectors = Vectors { data, units, steps: self_test };
+    finish(network, vectors, weights.name(), source, progress, |_| Ok(plan))
 }
 
 /// The same with a format for each layer, so that the blob has at most `flash` bytes: see [`budget`].
@@ -55,10 +59,12 @@ pub fn convert_within(
     units: Units,
     flash: usize,
     source: &str,
+    self_test: u16,
     progress: impl FnMut(),
 ) -> Result<Converted, OverBudget> {
     let network = &lower(network);
-    finish(network, data, units, MIXED, source, progress, |bench| {
+    let vectors = Vectors { data, units, steps: self_test };
+    finish(network, vectors, MIXED, source, progress, |bench| {
         budget::formats(bench, flash, &provenance(source, MIXED, bench.calibration, data))
     })
 }
@@ -74,13 +80,13 @@ fn provenance(source: &str, weights: &str, calibration: &Calibration, data: &Seq
 
 fn finish<E: From<Unquantizable>>(
     network: &Network,
-    data: &Sequences,
-    units: Units,
+    vectors: Vectors,
     weights: &str,
     source: &str,
     mut progress: impl FnMut(),
     formats: impl FnOnce(&Bench) -> Result<Plan, E>,
 ) -> Result<Converted, E> {
+    let Vectors { data, units, .. } = vectors;
     let mut calibration = Calibration::new(network);
     let mut recording = Recording::new(network, data, units);
     for sequence in &data.sequences {
@@ -94,7 +100,7 @@ fn finish<E: From<Unquantizable>>(
         }
         progress();
     }
-    let bench = Bench { network, calibration: &calibration, recording: &recording };
+    let bench = Bench { network, calibration: &calibration, recording: &recording, vectors };
     let mut plan = formats(&bench)?;
     let choices = bench.levers(&mut plan);
     let blob = bench.blob(&plan, &provenance(source, weights, &calibration, data))?;

@@ -3,12 +3,13 @@
 use crate::beside::Recurrent;
 use crate::data::Sequences;
 use crate::lower::{device_index, lower};
+use cellstate::layer::input::Feature;
 use cellstate::{Model, Session, State};
 use cellstate_reference::{Evaluator, Network, Source};
 use std::collections::BTreeMap;
 
 /// The largest state that the host gives a model, in bytes.
-const STATE_BYTES: usize = 1 << 20;
+pub const STATE_BYTES: usize = 1 << 20;
 
 /// What the samples in a data file are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,16 @@ impl Units {
             Units::Counts => network.input.apply(sample),
             Units::Model => sample.to_vec(),
         }
+    }
+
+    /// A sample in Q0.15, by the model's own input map.
+    pub fn to_device(self, model: &Model, sample: &[f64]) -> Vec<i16> {
+        let one = |(feature, &v): (Feature, &f64)| match self {
+            // Counts beyond 16 bits saturate as the sensor would.
+            Units::Counts => feature.map_count(v.round() as i16),
+            Units::Model => feature.map_float(v as f32),
+        };
+        model.features().zip(sample).map(one).collect()
     }
 }
 
@@ -212,9 +223,7 @@ pub fn compare(
         }
         let sequence = &data.sequences[s];
         let x = units.to_model(network, sequence.step(t));
-        let beyond = |(x, f): (&f64, &cellstate::layer::input::Feature)| {
-            ((x - f64::from(f.centre)) * f64::from(f.gain)).abs() > 32767.5
-        };
+        let beyond = |(x, f): (&f64, &Feature)| ((x - f64::from(f.centre)) * f64::from(f.gain)).abs() > 32767.5;
         report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
         let scores = float.step(&x).0.to_vec();
         for (layer, (_, error)) in recurrent.iter().zip(&mut report.hidden) {

@@ -105,6 +105,8 @@ pub fn as_json(model: &Model, flash: usize) -> Value {
         "flash_bytes": flash,
         "state_bytes": model.state_bytes(),
         "saved_bytes": model.saved_bytes(),
+        "self_test_steps": header.tests,
+        "self_test_bytes": header.test_words() * 4,
         "layers": layers.collect::<Vec<_>>(),
     })
 }

@@ -9,11 +9,13 @@
 //! * [`emit`]: the integers to a blob and to Rust source;
 //! * [`convert()`] does all of it, and [`eval`] compares the result with the float network,
 //! * [`drift`] does so over one long stream, both by the pairs of layers of [`beside`];
+//! * [`self_test`] compares what a blob gives on the host, or on a [`board`] that an emulator stands for, with its vectors;
 //! * [`cost`] says what a model takes on a device, [`inspect`] what it holds, and [`report`] shows all of it.
 
 #![forbid(unsafe_code)]
 
 pub mod beside;
+pub mod board;
 pub mod budget;
 pub mod convert;
 pub mod cost;
@@ -30,6 +32,7 @@ pub mod quantize;
 pub mod random;
 pub mod report;
 pub mod search;
+pub mod self_test;
 pub mod synthetic;
 
 pub use convert::{Converted, convert, convert_within};

@@ -4,6 +4,7 @@
 //! estimated: an error that comes back through the hidden state counts as it will on the device.
 
 use crate::emit::blob::blob;
+use crate::emit::vectors::Vectors;
 use crate::measure::{Quality, Recording};
 use crate::quantize::calibrate::Calibration;
 use crate::quantize::levers::{How, Levers, Plan};
@@ -46,14 +47,20 @@ pub struct Bench<'a> {
     pub calibration: &'a Calibration<'a>,
     /// The same, step by step.
     pub recording: &'a Recording,
+    /// What it is tested on, in the end.
+    pub vectors: Vectors<'a>,
 }
 
 impl Bench<'_> {
-    /// The blob of a plan.
+    /// The blob of a plan, with its test vectors.
     ///
     /// # Errors
     /// As of [`quantize`].
     pub fn blob(&self, plan: &[How], provenance: &str) -> Result<Vec<u8>, Unquantizable> {
+        Ok(self.vectors.add(self.bare(plan, provenance)?))
+    }
+
+    fn bare(&self, plan: &[How], provenance: &str) -> Result<Vec<u8>, Unquantizable> {
         Ok(blob(self.network, &quantize(self.network, self.calibration, plan)?, provenance))
     }
 
@@ -63,7 +70,7 @@ impl Bench<'_> {
         plan: &[How],
         measure: impl Fn(&Recording, &Model) -> Result<Quality, String>,
     ) -> Option<Quality> {
-        let bytes = self.blob(plan, "").ok()?;
+        let bytes = self.bare(plan, "").ok()?;
         let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
         let model = Model::parse(bytemuck::cast_slice(&words)).ok()?;
         measure(self.recording, &model).ok()

@@ -44,7 +44,8 @@ fn words(text: &str) -> BTreeSet<String> {
 fn inspect_has_the_documented_fields() {
     let inspect = json(&["inspect", &models("watch/watch.cell"), "--json"]);
     let documented = "name:string provenance:string format_version:number crc32:string inputs:number outputs:number \
-                      features:array labels:array flash_bytes:number state_bytes:number saved_bytes:number layers:array";
+                      features:array labels:array flash_bytes:number state_bytes:number saved_bytes:number self_test_steps:number \
+                      self_test_bytes:number layers:array";
     assert_eq!(fields(&inspect), words(documented));
     let layer = "kind:string inputs:number outputs:number weights:string formats:string flash_bytes:number \
                  state_bytes:number";
@@ -104,7 +105,7 @@ fn without_labels_the_accuracy_is_null() {
 
 #[test]
 fn every_subcommand_has_examples() {
-    for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+    for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
         let help = cellstate(&[subcommand, "--help"]);
         assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
     }
@@ -114,7 +115,7 @@ fn every_subcommand_has_examples() {
 fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cellstate(&["completions", shell]);
-        for subcommand in ["convert", "inspect", "eval", "run", "completions"] {
+        for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
             assert!(script.contains(subcommand), "{shell} {subcommand}");
         }
         assert!(script.contains("evaluate"), "{shell}");
@@ -139,7 +140,7 @@ fn convert_says_what_the_model_loses_and_costs() {
         "trend, second half",
         "does not grow with time",
         "saturated",
-        "7,280 bytes",
+        "7,540 bytes",
         "316 bytes",
         "324 bytes",
         "Cortex-M0+ at 133 MHz, RP2040",

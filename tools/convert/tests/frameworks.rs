@@ -3,6 +3,7 @@
 use cellstate::Model;
 use cellstate::model::header::Weights;
 use cellstate_convert::data::{self, npy::Array};
+use cellstate_convert::emit::vectors::DEFAULT_STEPS;
 use cellstate_convert::eval::{Report, Score, Units, compare};
 use cellstate_convert::{convert, import};
 use cellstate_reference::{Evaluator, Network};
@@ -129,7 +130,7 @@ fn the_reference_equals_keras_on_both_outputs() {
 }
 
 fn quantized(network: &Network, calibration: &str, weights: Weights) -> Vec<u8> {
-    convert(network, &sequences(calibration), Units::Counts, weights, "test", || ()).unwrap().blob
+    convert(network, &sequences(calibration), Units::Counts, weights, "test", 0, || ()).unwrap().blob
 }
 
 fn report(network: &Network, calibration: &str, test: &str, weights: Weights, score: Score) -> Report {
@@ -231,7 +232,7 @@ fn the_committed_blobs_are_what_conversion_gives() {
         let extension = if name == "watch" { "safetensors" } else { "keras" };
         let data = sequences(&format!("{name}/calibration.npz"));
         let source = format!("{name}.{extension}");
-        let blob = convert(&network, &data, Units::Counts, Weights::W8, &source, || ()).unwrap().blob;
+        let blob = convert(&network, &data, Units::Counts, Weights::W8, &source, DEFAULT_STEPS, || ()).unwrap().blob;
         assert!(blob == committed, "{name}: run `cellstate convert` again and commit the blob");
     }
 }
@@ -282,7 +283,7 @@ fn every_shape_equals_its_framework() {
         assert!(float <= TOLERANCE, "{file}: {float}");
         // The least are 45.8 and 84.3 dB.
         for (weights, snr) in [(Weights::W8, 43.8), (Weights::W16, 82.3)] {
-            let blob = convert(&network, &x, Units::Model, weights, "test", || ()).unwrap().blob;
+            let blob = convert(&network, &x, Units::Model, weights, "test", 0, || ()).unwrap().blob;
             let words: Vec<u32> = blob.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
             let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
             let report = compare(&model, &network, &x, Units::Model, Score::Step, || ()).unwrap();

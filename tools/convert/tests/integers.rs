@@ -99,7 +99,7 @@ fn every_golden_network_runs_in_integers() {
         let name = path.strip_prefix(models("")).unwrap().display().to_string();
         let mut line = format!("{name:40}");
         for (weights, least) in LEAST {
-            let blob = match convert(&network, &data, Units::Model, weights, "test", || ()) {
+            let blob = match convert(&network, &data, Units::Model, weights, "test", 0, || ()) {
                 Ok(converted) => converted.blob,
                 // Its GRU begins beyond 1, which no trained one reaches by itself.
                 Err(e) if REFUSED.iter().any(|(file, why)| name.starts_with(file) && e.cause.contains(why)) => continue,

@@ -121,7 +121,7 @@ fn compensated_rounding_costs_less_than_rounding_to_the_nearest() {
 fn the_same_inputs_give_the_same_bytes() {
     let network = network(&mut Rng(3), 1.5);
     let data = walk(network.inputs());
-    let once = || convert(&network, &data, Units::Model, Weights::W8, "test", || ()).unwrap();
+    let once = || convert(&network, &data, Units::Model, Weights::W8, "test", 16, || ()).unwrap();
     let first = once();
     assert_eq!(first.choices.len(), 3, "a choice for each layer with weights");
     for choice in &first.choices {
@@ -136,7 +136,7 @@ fn the_same_inputs_give_the_same_bytes() {
 fn a_budget_is_kept_or_refused_with_the_smallest_size() {
     let network = network(&mut Rng(9), 1.0);
     let data = walk(network.inputs());
-    let within = |budget| convert_within(&network, &data, Units::Model, budget, "test", || ());
+    let within = |budget| convert_within(&network, &data, Units::Model, budget, "test", 16, || ());
     let Err(OverBudget::TooLarge { smallest, budget: 100 }) = within(100) else { panic!("too small a budget") };
     assert!(matches!(within(smallest - 1), Err(OverBudget::TooLarge { .. })));
     let largest = within(usize::MAX).unwrap();
@@ -222,7 +222,7 @@ fn what_was_trained_as_integers_is_kept() {
                 assert_eq!(rows.products[1].weights, u_integers, "{weights:?} {levers}");
             }
             let data = Sequences { features: inputs, sequences: vec![Sequence::unlabelled(inputs, samples)] };
-            let converted = convert(&network, &data, Units::Model, weights, "test", || ()).unwrap();
+            let converted = convert(&network, &data, Units::Model, weights, "test", 0, || ()).unwrap();
             assert!(converted.choices[0].trained);
             // What is left are 16-bit inputs, states and activations; a step of 2^-17 is met exactly.
             let db = converted.choices[0].db();

@@ -20,7 +20,7 @@ fn models(file: &str) -> PathBuf {
 
 /// Converts and reports.
 fn report(network: &Network, data: &Sequences, units: Units) -> String {
-    let blob = convert(network, data, units, Weights::W8, "test", || ()).unwrap().blob;
+    let blob = convert(network, data, units, Weights::W8, "test", 0, || ()).unwrap().blob;
     let words: Vec<u32> = blob.chunks_exact(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect();
     let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
     let report = compare(&model, network, data, units, Score::Sequence, || ()).unwrap();

@@ -3,27 +3,20 @@
 use crate::packages::{has, install};
 use anyhow::{Context, Result, bail};
 use cellstate_app::link::{MAX_FRAME, Receiver, Request, Response, encode};
+use cellstate_convert::board::cores::Emulator;
+pub(crate) use cellstate_convert::board::cores::{ARM, RISCV};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const QEMU: &str = "qemu-system-arm";
 /// How long the board may take to start and to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An emulator, and the Debian package that has it.
-pub(crate) struct Emulator(&'static str, &'static str);
-
-/// For all Arm cores.
-pub(crate) const ARM: Emulator = Emulator(QEMU, QEMU);
-/// For RISC-V.
-pub(crate) const RISCV: Emulator = Emulator("qemu-system-riscv32", "qemu-system-misc");
-
 /// Makes sure that there are emulators, installing them where that is possible.
 pub(crate) fn ensure(emulators: &[Emulator]) -> Result<()> {
-    let missing: Vec<_> = emulators.iter().filter_map(|e| (!has(e.0)).then_some(e.1)).collect();
+    let missing: Vec<_> = emulators.iter().filter_map(|e| (!has(e.program)).then_some(e.package)).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
@@ -48,11 +41,11 @@ impl Board {
         let socket = folder.path().join("uart");
         let listener = UnixListener::bind(&socket)?;
         listener.set_nonblocking(true)?;
-        let mut command = Command::new(QEMU);
+        let mut command = Command::new(ARM.program);
         command.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-semihosting"]);
         command.args(["-icount", "shift=7,sleep=off", "-serial"]).arg(format!("unix:{}", socket.display()));
         command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.spawn().context(QEMU)?;
+        let mut child = command.spawn().context(ARM.program)?;
         let start = Instant::now();
         let port = loop {
             if let Ok((port, _)) = listener.accept() {

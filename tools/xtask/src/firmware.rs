@@ -3,6 +3,7 @@
 use crate::packages::run;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
+use cellstate_convert::board::cores::{BOARDS, BUILDS, Core, PROGRAM};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,11 @@ pub(crate) struct Firmware {
 }
 
 impl Firmware {
+    /// `boards/bench` for a core.
+    pub(crate) fn bench(core: &Core, portable: bool) -> Self {
+        Self { folder: "bench", target: core.target, flags: core.flags, portable }
+    }
+
     /// Builds one of the crate's programs; returns the ELF's path.
     pub(crate) fn build(&self, program: &str) -> Result<PathBuf> {
         self.build_with(program, &[], &[])
@@ -36,7 +42,7 @@ impl Firmware {
     fn build_with(&self, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
         let toolchain = Toolchain::for_target(self.target)?;
         // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
-        let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { "target/boards" })?;
+        let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { BUILDS })?;
         let mut cargo = Command::new("cargo");
         toolchain.apply(&mut cargo);
         cargo.current_dir(Path::new("boards").join(self.folder));
@@ -54,6 +60,23 @@ impl Firmware {
 pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
     let board = Firmware { folder: BOARD, target: TARGET, flags: "", portable: false };
     board.build_with(BOARD, &[], &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+}
+
+/// Builds [`PROGRAM`] for one board or for all, where `cellstate selftest` looks for it.
+pub(crate) fn boards(only: Option<&str>) -> Result<()> {
+    let wanted: Vec<_> = BOARDS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
+    ensure!(!wanted.is_empty(), "no such board; there are {}", BOARDS.map(|(name, _)| name).join(", "));
+    for (name, core) in wanted {
+        let elf = Firmware::bench(core, false).build(PROGRAM)?;
+        ensure!(
+            elf.ends_with(core.firmware()),
+            "{}: built elsewhere than in {}",
+            elf.display(),
+            core.firmware().display()
+        );
+        println!("{name}: {}", core.firmware().display());
+    }
+    Ok(())
 }
 
 /// Bytes of code.

@@ -1,4 +1,4 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `test` and `bench`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `test`, `bench` and `firmware`.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ mod demo;
 mod emulator;
 mod firmware;
 mod packages;
+mod self_test;
 mod stream;
 mod test;
 mod toolchain;
@@ -31,6 +32,12 @@ enum Command {
     },
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
+    /// Build what `cellstate selftest --board` runs.
+    Firmware {
+        /// For this board alone.
+        #[arg(long)]
+        board: Option<String>,
+    },
     /// Format, clippy, documentation, all host tests, and the emulated board.
     Test,
 }
@@ -41,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Demo { host } => demo::run(host),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Firmware { board } => firmware::boards(board.as_deref()),
         Command::Test => test::run(),
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, demo, emulator, firmware, packages};
+use crate::{bench, demo, emulator, firmware, packages, self_test};
 use anyhow::{Result, bail, ensure};
 use cellstate::Model;
 use cellstate_convert::data;
@@ -46,8 +46,9 @@ pub(crate) fn run() -> Result<()> {
         ".",
         &["test", "-p", "cellstate", "--features", "portable", "--locked", "--test", "oracle", "--test", "kernels"],
     );
-    let emulated: [(&str, Stage); 3] = [
+    let emulated: [(&str, Stage); 4] = [
         ("emulated board", board),
+        ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),
     ];

@@ -4,6 +4,7 @@ use super::{DataOptions, Done, ModelOptions, files};
 use cellstate::Model;
 use cellstate::model::header::Weights;
 use cellstate_convert::budget::OverBudget;
+use cellstate_convert::emit::vectors::DEFAULT_STEPS;
 use cellstate_convert::quantize::levers::Levers;
 use cellstate_convert::search::Choice;
 use cellstate_convert::{convert, convert_within, emit, import};
@@ -48,6 +49,10 @@ pub(super) struct Arguments {
     /// Also write Rust source with the model's constants and a static, aligned copy of the blob.
     #[arg(long, value_name = "OUT.rs")]
     rust: Option<PathBuf>,
+    /// Steps of the self-test in the blob, of the first samples of the calibration data, and as many more as it takes to the
+    /// first output; 0 leaves it out.
+    #[arg(long, value_name = "STEPS", default_value_t = DEFAULT_STEPS)]
+    self_test: u16,
     #[command(flatten)]
     options: ModelOptions,
     #[command(flatten)]
@@ -71,10 +76,12 @@ pub(super) fn run(a: &Arguments) -> Done {
     };
     let converted = match (fixed, a.flash_budget) {
         (Some(_), Some(_)) => return Err("--flash-budget is for --weights auto; give one or the other".to_owned()),
-        (Some(weights), None) => {
-            convert(&network, &data, units, weights, &source, || bar.inc(1)).map_err(OverBudget::Unquantizable)
+        (Some(weights), None) => convert(&network, &data, units, weights, &source, a.self_test, || bar.inc(1))
+            .map_err(OverBudget::Unquantizable),
+        (None, budget) => {
+            let budget = budget.unwrap_or_default();
+            convert_within(&network, &data, units, budget, &source, a.self_test, || bar.inc(1))
         }
-        (None, budget) => convert_within(&network, &data, units, budget.unwrap_or_default(), &source, || bar.inc(1)),
     };
     bar.finish_and_clear();
     let converted = converted.map_err(|e| {
@@ -82,7 +89,7 @@ pub(super) fn run(a: &Arguments) -> Done {
             OverBudget::Unquantizable(_) => {
                 "with raw counts give --raw and an [input] map, else standardize the inputs"
             }
-            OverBudget::TooLarge { .. } => "give a larger --flash-budget or a smaller model",
+            OverBudget::TooLarge { .. } => "give a larger --flash-budget, a smaller model, or --self-test 0",
         };
         format!("{}: {e}; {remedy}", a.model.display())
     })?;

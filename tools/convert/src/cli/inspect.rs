@@ -51,6 +51,15 @@ pub(super) fn run(a: &Arguments) -> Done {
     }
     println!("{table}");
     println!("flash {flash} bytes, state {} bytes, saved state {} bytes", model.state_bytes(), model.saved_bytes());
+    match (header.tests, model.test_checksum()) {
+        (steps, Some(checksum)) => {
+            println!(
+                "self-test of {steps} steps, {} bytes of the flash, checksum {checksum:08x}",
+                header.test_words() * 4
+            );
+        }
+        (_, None) => println!("no self-test"),
+    }
     for (what, text) in [("inputs", header.features), ("outputs", header.labels)] {
         if !text.is_empty() {
             println!("{what}: {}", text.lines().collect::<Vec<_>>().join(", "));

@@ -6,10 +6,12 @@ mod eval;
 mod files;
 mod inspect;
 mod run;
+mod selftest;
 mod summary;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// A failure is one sentence on standard error and exit code 2.
 type Done = Result<(), String>;
@@ -38,6 +40,9 @@ enum Command {
     /// Run a blob over data and print its scores.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Arguments),
+    /// Step the test vectors in a blob, on this host or on an emulated board, and compare what comes out.
+    #[command(name = "selftest", after_help = selftest::EXAMPLES)]
+    SelfTest(selftest::Arguments),
     /// Print a script by which a shell completes this command.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -91,12 +96,15 @@ enum Per {
     Step,
 }
 
-pub(crate) fn run() -> Done {
-    match Cli::parse().command {
+/// Runs what the command line asks for.
+pub(crate) fn run() -> Result<ExitCode, String> {
+    let done = match Cli::parse().command {
+        Command::SelfTest(a) => return selftest::run(&a),
         Command::Convert(a) => convert::run(&a),
         Command::Inspect(a) => inspect::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Run(a) => run::run(&a),
         Command::Completions(a) => completions::run(&a),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -20,6 +20,7 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
         inputs: quantized.features.len() as u16,
         window: quantized.window,
         mask: quantized.mask.is_some(),
+        tests: 0,
         heads: quantized.heads.iter().copied().collect(),
         nodes: quantized.layers.iter().map(|l| l.node).collect(),
     };
@@ -31,8 +32,13 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
         records(layer, header.width(layer.node.from), &mut words);
         words.extend(&layer.extra);
     }
+    assemble(&header, &words)
+}
+
+/// The bytes of a header and its words.
+pub fn assemble(header: &Header, words: &[i32]) -> Vec<u8> {
     // Serializing to memory cannot fail: the types are ours and none refuses.
-    let mut body = postcard::to_stdvec(&header).unwrap_or_default();
+    let mut body = postcard::to_stdvec(header).unwrap_or_default();
     let header_len = body.len();
     body.resize(header_len.next_multiple_of(4), 0);
     body.extend(words.iter().flat_map(|w| w.to_le_bytes()));

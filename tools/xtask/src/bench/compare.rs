@@ -1,8 +1,10 @@
 //! The same bits on every core: a million random steps over random shapes, on the emulated core and on the host.
 
-use super::core::{CORES, Core, MICROBIT};
-use super::{build, emulate, models, on_host};
+use super::{build, on_host};
 use anyhow::{Result, ensure};
+use cellstate_convert::board::cores::{CORES, Core, MICROBIT};
+use cellstate_convert::board::emulate::{self, Look};
+use cellstate_convert::board::pack::pack;
 use cellstate_convert::random::{Rng, random};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,8 +20,6 @@ const LIMIT: Duration = Duration::from_secs(900);
 struct Run {
     core: Core,
     portable: bool,
-    /// Of the networks; as many as the machine has flash for.
-    bytes: usize,
 }
 
 /// Compares every core; the real Cortex-M0 board runs what fits its flash.
@@ -29,9 +29,9 @@ pub(crate) fn all() -> Result<()> {
         let (_, blob) = random(&mut Rng(seed));
         trials.push((on_host(&blob, STEPS)?, blob));
     }
-    let mut runs: Vec<Run> = CORES.iter().map(|&core| Run { core, portable: false, bytes: 3 << 20 }).collect();
-    runs.push(Run { core: MICROBIT, portable: false, bytes: 180 << 10 });
-    runs.push(Run { core: CORES[2], portable: true, bytes: 3 << 20 });
+    let mut runs: Vec<Run> = CORES.iter().map(|&core| Run { core, portable: false }).collect();
+    runs.push(Run { core: MICROBIT, portable: false });
+    runs.push(Run { core: CORES[2], portable: true });
     let elves = runs.iter().map(|run| Ok(build(run.core, run.portable)?.elf)).collect::<Result<Vec<_>>>()?;
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -39,7 +39,7 @@ pub(crate) fn all() -> Result<()> {
             loop {
                 let k = next.fetch_add(1, Ordering::Relaxed);
                 let (Some(run), Some(elf)) = (runs.get(k), elves.get(k)) else { return Ok(()) };
-                let mut left = run.bytes;
+                let mut left = run.core.pack_bytes;
                 let fits: Vec<_> = trials
                     .iter()
                     .take_while(|(_, blob)| {
@@ -48,8 +48,8 @@ pub(crate) fn all() -> Result<()> {
                         left > size
                     })
                     .collect();
-                let pack: Vec<_> = fits.iter().map(|(_, blob)| (STEPS, blob.clone())).collect();
-                let ran = emulate::run(&run.core, elf, &models::pack(&pack), LIMIT, None)?;
+                let pack = pack(fits.iter().map(|(_, blob)| (STEPS, &blob[..])));
+                let ran = emulate::run(&run.core, elf, &pack, LIMIT, Look::No)?;
                 let kernels = if run.portable { "portable" } else { "own" };
                 let name = format!("{}, {kernels} kernels", run.core.name);
                 ensure!(ran.len() == fits.len(), "{name}: {} of {} networks ran", ran.len(), fits.len());

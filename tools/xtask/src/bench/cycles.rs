@@ -18,6 +18,7 @@
 //! two programs by; the error to a board without wait states is a few per cent, and a board at full clock adds its flash.
 
 use anyhow::{Context as _, Result, bail};
+use cellstate_convert::board::cores::Core;
 use object::{Object, ObjectSection, SectionKind};
 use std::collections::HashMap;
 use yaxpeax_arch::{Decoder, LengthedInstruction, U8Reader};
@@ -31,6 +32,17 @@ const REFILL: u64 = 2;
 pub(crate) enum Timing {
     CortexM3,
     CortexM4,
+}
+
+impl Timing {
+    /// That of a core, where it is published and simple.
+    pub(crate) fn of(core: &Core) -> Option<Self> {
+        match core.name {
+            "cortex-m3" => Some(Timing::CortexM3),
+            "cortex-m4" => Some(Timing::CortexM4),
+            _ => None,
+        }
+    }
 }
 
 /// How often one executed address followed another.

@@ -1,9 +1,7 @@
 //! `cargo xtask bench`: exact instruction counts on emulated cores, and what they take in cycles where that can be told.
 
 pub(crate) mod compare;
-mod core;
 mod cycles;
-mod emulate;
 mod models;
 mod trace;
 
@@ -13,9 +11,12 @@ use anyhow::{Context, Result, ensure};
 use cellstate::model::header::Weights;
 use cellstate::{Model, State};
 use cellstate_app::trial;
+use cellstate_convert::board::cores::{CORES, Core, PROGRAM};
+use cellstate_convert::board::emulate::{self, Look};
+use cellstate_convert::board::pack::pack;
 use cellstate_convert::synthetic::{self, Kind};
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
-use core::{CORES, Core};
+use cycles::Timing;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -208,7 +209,7 @@ pub(crate) fn measure(cores: &[&Core], weights: &[Weights], kind: Kind, portable
     let mut jobs = Vec::new();
     for b in &built {
         for &w in weights {
-            let extra = b.core.timing.map(|_| models::CYCLES_SIZE);
+            let extra = Timing::of(&b.core).map(|_| models::CYCLES_SIZE);
             jobs.extend(models::SIZES.into_iter().chain(extra).map(|size| (b, w, size)));
         }
     }
@@ -235,9 +236,9 @@ pub(crate) fn measure(cores: &[&Core], weights: &[Weights], kind: Kind, portable
 }
 
 fn build(core: Core, portable: bool) -> Result<Built> {
-    let bench = Firmware { folder: "bench", target: core.target, flags: core.flags, portable };
+    let bench = Firmware::bench(&core, portable);
     let minimal = firmware::text(&bench.build_bare("minimal")?)?;
-    Ok(Built { core, elf: bench.build("bench-firmware")?, text_bytes: minimal })
+    Ok(Built { core, elf: bench.build(PROGRAM)?, text_bytes: minimal })
 }
 
 /// One model on one core: the same bits as the host, or an error; then the counts.
@@ -249,15 +250,15 @@ fn one(built: &Built, kind: Kind, weights: Weights, (inputs, units): (usize, usi
     let file = object::File::parse(&*bytes)?;
     let program = Program::new(&file)?;
     let mut recorder = Recorder::new(&program);
-    let pack = models::pack(&[(STEPS, blob.clone())]);
-    let trials = emulate::run(&built.core, &built.elf, &pack, LIMIT, Some(&mut |pc| recorder.visit(pc)))?;
+    let pack = pack([(STEPS, &blob[..])]);
+    let trials = emulate::run(&built.core, &built.elf, &pack, LIMIT, Look::Trace(&mut |pc| recorder.visit(pc)))?;
     let [trial] = trials[..] else { anyhow::bail!("the firmware ran {} trials and not one", trials.len()) };
     let what = format!("{} {} ({inputs}, {units})", built.core.name, weights.name());
     ensure!(trial.checksum == expected, "{what}: the board's bits differ from the host's");
     ensure!(recorder.steps.len() == STEPS as usize, "{what}: {} steps were traced", recorder.steps.len());
     let executed = recorder.longest()?;
     let split = program.split(&executed);
-    let cycles = built.core.timing.map(|timing| timing.cycles(&file, &executed)).transpose()?;
+    let cycles = Timing::of(&built.core).map(|timing| timing.cycles(&file, &executed)).transpose()?;
     // The counter sees a few instructions around the call, and counts in steps of several.
     let agree = split.total().abs_diff(trial.counted) <= 16;
     ensure!(agree, "{what}: {} instructions traced, {} counted", split.total(), trial.counted);
