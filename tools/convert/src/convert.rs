@@ -65,14 +65,17 @@ pub fn convert_within(
     let network = &lower(network);
     let vectors = Vectors { data, units, steps: self_test };
     finish(network, vectors, MIXED, source, progress, |bench| {
-        budget::formats(bench, flash, &provenance(source, MIXED, bench.calibration, data))
+        budget::formats(bench, flash, &provenance(source, MIXED, data))
     })
 }
 
-fn provenance(source: &str, weights: &str, calibration: &Calibration, data: &Sequences) -> String {
+/// Sequences of calibration data from which on half of them only judge.
+const APART: usize = 8;
+
+fn provenance(source: &str, weights: &str, data: &Sequences) -> String {
     format!(
         "{source}, {weights}, calibrated on {} steps of {} sequences, cellstate {}",
-        calibration.steps,
+        data.steps(),
         data.sequences.len(),
         env!("CARGO_PKG_VERSION"),
     )
@@ -88,21 +91,31 @@ fn finish<E: From<Unquantizable>>(
 ) -> Result<Converted, E> {
     let Vectors { data, units, .. } = vectors;
     let mut calibration = Calibration::new(network);
+    // Levers are tried on every second sequence, and by what the others tell: one that fits its data too well is seen.
+    let mut others = Calibration::new(network);
+    let apart = data.sequences.len() >= APART;
     let mut recording = Recording::new(network, data, units);
-    for sequence in &data.sequences {
+    for (k, sequence) in data.sequences.iter().enumerate() {
         calibration.reset();
-        let kept = recording.begin(sequence);
+        others.reset();
+        let judges = !apart || k.is_multiple_of(2);
+        let kept = judges && recording.begin(sequence);
         for sample in sequence.steps() {
-            calibration.observe(&units.to_model(network, sample));
+            let sample = units.to_model(network, sample);
+            calibration.observe(&sample);
             if kept {
                 recording.observe(network, calibration.evaluator());
+            }
+            if apart && !judges {
+                others.observe(&sample);
             }
         }
         progress();
     }
-    let bench = Bench { network, calibration: &calibration, recording: &recording, vectors };
+    let known = if apart { &others } else { &calibration };
+    let bench = Bench { network, calibration: known, recording: &recording, vectors };
     let mut plan = formats(&bench)?;
     let choices = bench.levers(&mut plan);
-    let blob = bench.blob(&plan, &provenance(source, weights, &calibration, data))?;
+    let blob = Bench { calibration: &calibration, ..bench }.blob(&plan, &provenance(source, weights, data))?;
     Ok(Converted { blob, steps: calibration.steps, choices })
 }
