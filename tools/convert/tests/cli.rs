@@ -172,3 +172,23 @@ fn a_closed_pipe_is_no_failure() {
     assert!(child.wait().unwrap().success());
     assert!(out.exists() && page.exists());
 }
+
+#[test]
+fn several_outputs_have_their_scores_and_counts_are_hinted_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let [blob, lines] = ["motes.cell", "x.csv"].map(|name| folder.path().join(name).display().to_string());
+    // Few samples: what matters here are the columns.
+    let samples: Vec<String> = (0..40).map(|k| (400 + k % 7).to_string()).collect();
+    std::fs::write(&lines, format!("temperature\n{}\n", samples.join("\n"))).unwrap();
+    let convert = ["convert", &models("motes/motes.keras"), "--map", &models("motes/model.toml")];
+    let convert = [&convert[..], &["--calibrate", &lines, "-o", &blob, "--self-test", "0"]].concat();
+    let output = Command::new(env!("CARGO_BIN_EXE_cellstate")).args(&convert).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.contains("give --raw"), "{errors}");
+    let output = Command::new(env!("CARGO_BIN_EXE_cellstate")).args(&convert).arg("--raw").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    let scores = cellstate(&["run", &blob, "--input", &lines, "--raw", "--per", "step"]);
+    assert_eq!(scores.lines().count(), 41);
+    assert!(scores.lines().all(|line| line.split(',').count() == 5), "{scores}");
+    assert!(scores.starts_with("sequence,step,decision,event,"), "{scores}");
+}

@@ -32,7 +32,7 @@ enum Format {
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// The trained model: Keras `.keras` or `.h5`, or PyTorch `.safetensors`.
+    /// The trained model: Keras `.keras` or `.h5`, PyTorch `.safetensors`, `.pt` or `.pth`, `.onnx`, or `.tflite`.
     model: PathBuf,
     /// Representative data: .npy, .npz or .csv, as the device will see it.
     #[arg(long, value_name = "DATA")]
@@ -64,6 +64,7 @@ pub(super) struct Arguments {
 pub(super) fn run(a: &Arguments) -> Done {
     let network = import::load(&a.model, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
+    a.data.check(&network, &data);
     let evaluation = a.summary.data(&network, &a.calibrate, &data)?;
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();
     let bar = files::progress("calibrating", data.sequences.len());

@@ -1,7 +1,7 @@
 //! `cellstate eval`.
 
 use super::{DataOptions, Done, ModelOptions, Per, files};
-use cellstate_convert::eval::{Report, Score, compare};
+use cellstate_convert::eval::{Report, compare};
 use cellstate_convert::import;
 use clap::Args;
 use std::path::PathBuf;
@@ -24,9 +24,9 @@ pub(super) struct Arguments {
     /// Test data: .npy, .npz or .csv, with labels for the accuracy.
     #[arg(long)]
     data: PathBuf,
-    /// Which steps are scored against the label.
-    #[arg(long, value_enum, default_value = "sequence")]
-    per: Per,
+    /// Which steps are scored against the label; without, every step if the data has a label a step.
+    #[arg(long, value_enum)]
+    per: Option<Per>,
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -41,10 +41,8 @@ pub(super) fn run(a: &Arguments) -> Done {
     let model = blob.model()?;
     let network = import::load(&a.reference, a.options.options()).map_err(|e| e.to_string())?;
     let data = files::sequences(&a.data, network.inputs(), &network.nodes[0].name)?;
-    let score = match a.per {
-        Per::Sequence => Score::Sequence,
-        Per::Step => Score::Step,
-    };
+    a.units.check(&network, &data);
+    let score = super::score(a.per, &data);
     let bar = files::progress("comparing", data.sequences.len());
     let report = compare(&model, &network, &data, a.units.units(), score, || bar.inc(1));
     bar.finish_and_clear();

@@ -9,6 +9,9 @@ mod run;
 mod selftest;
 mod summary;
 
+use cellstate_convert::data::{Sequence, Sequences};
+use cellstate_convert::eval::{Score, Units};
+use cellstate_reference::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,8 +60,28 @@ struct DataOptions {
 }
 
 impl DataOptions {
-    fn units(&self) -> cellstate_convert::eval::Units {
-        if self.raw { cellstate_convert::eval::Units::Counts } else { cellstate_convert::eval::Units::Model }
+    fn units(&self) -> Units {
+        if self.raw { Units::Counts } else { Units::Model }
+    }
+
+    /// Says so if the data look like counts and are not to be read as such.
+    fn check(&self, network: &Network, data: &Sequences) {
+        let identity = network.input.scale.iter().all(|&s| s.to_bits() == 1.0f64.to_bits());
+        let whole = || data.sequences.iter().flat_map(Sequence::steps).flatten().all(|v| v.fract() == 0.0);
+        if !self.raw && !identity && whole() {
+            eprintln!(
+                "note: the data are whole numbers, and the model has a map of sensor counts; if they are counts, give --raw"
+            );
+        }
+    }
+}
+
+/// Which steps are scored: as it is said, else every step if the data has a label a step.
+fn score(per: Option<Per>, data: &Sequences) -> Score {
+    match per {
+        Some(Per::Step) => Score::Step,
+        None if data.has_step_labels() => Score::Step,
+        Some(Per::Sequence) | None => Score::Sequence,
     }
 }
 

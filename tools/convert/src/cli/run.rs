@@ -43,8 +43,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     let model = blob.model()?;
     let data = files::sequences(&a.input, model.inputs(), "input")?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let names: Vec<String> =
-        (0..model.outputs()).map(|k| model.label(k).map_or(format!("output{k}"), str::to_owned)).collect();
+    let names = names(&model);
     let mut written = match a.format {
         Format::Csv => writeln!(out, "sequence,step,decision,{}", names.join(",")),
         Format::Jsonl => Ok(()),
@@ -63,6 +62,15 @@ pub(super) fn run(a: &Arguments) -> Done {
     }
 }
 
+/// The names of all outputs' values: their labels, or a number.
+fn names(model: &Model) -> Vec<String> {
+    let heads = model.header().heads.len();
+    let each = (0..heads).flat_map(|head| (0..model.head_width(head)).map(move |k| (head, k)));
+    let plain = |head: usize, k: usize| if heads == 1 { format!("output{k}") } else { format!("output{head}_{k}") };
+    each.map(|(head, k)| model.head_label(head, k).map_or_else(|| plain(head, k), str::to_owned)).collect()
+}
+
+/// Of several outputs the first decides, and all have their scores.
 fn answer(
     out: &mut impl Write,
     format: Format,
@@ -72,10 +80,13 @@ fn answer(
     s: usize,
     t: usize,
 ) -> std::io::Result<()> {
-    let output = session.output();
-    let mut scores = vec![0.0f32; model.outputs()];
-    output.probabilities(&mut scores);
-    let decision = &names[output.argmax()];
+    let mut scores = Vec::new();
+    for head in 0..model.header().heads.len() {
+        let mut own = vec![0.0f32; model.head_width(head)];
+        session.head(head).probabilities(&mut own);
+        scores.extend(own);
+    }
+    let decision = &names[session.output().argmax()];
     match format {
         Format::Csv => {
             let scores: Vec<String> = scores.iter().map(|v| format!("{v:.6}")).collect();

@@ -5,7 +5,7 @@ use cellstate::Model;
 use cellstate_convert::cost::cost;
 use cellstate_convert::data::Sequences;
 use cellstate_convert::drift::{LEAST_STEPS, drift};
-use cellstate_convert::eval::{Score, compare};
+use cellstate_convert::eval::compare;
 use cellstate_convert::report::{Subject, facts, page};
 use cellstate_reference::Network;
 use clap::Args;
@@ -54,11 +54,7 @@ impl Options {
         units: &DataOptions,
     ) -> Done {
         let Evaluation { data, on } = evaluation;
-        let score = match self.per {
-            Some(Per::Step) => Score::Step,
-            None if data.has_step_labels() => Score::Step,
-            Some(Per::Sequence) | None => Score::Sequence,
-        };
+        let score = super::score(self.per, data);
         let bar = files::progress("comparing", data.sequences.len());
         let report = compare(model, network, data, units.units(), score, || bar.inc(1))?;
         bar.finish_and_clear();
