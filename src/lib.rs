@@ -51,7 +51,7 @@ pub mod numeric;
 pub mod session;
 
 pub use model::{LoadError, Model};
-pub use session::{Output, RestoreError, SelfTestError, Session, State, StateTooSmall, StepError};
+pub use session::{Output, Profile, RestoreError, SelfTestError, Session, State, StateTooSmall, StepError};
 
 /// Aligns what it holds to 4 bytes, as a blob must be.
 ///

@@ -3,12 +3,14 @@
 #[cfg_attr(not(feature = "layers"), path = "no_others.rs")]
 mod others;
 mod output;
+mod profile;
 mod save;
 mod self_test;
 mod state;
 mod walk;
 
 pub use output::Output;
+pub use profile::Profile;
 pub use save::RestoreError;
 pub use self_test::{Checksum, SelfTestError};
 pub use state::{CellState, State, StateTooSmall};
@@ -87,7 +89,7 @@ impl<'a> Session<'a> {
         for (slot, x) in self.input(x.len())?.iter_mut().zip(x) {
             *slot = x.to_bits();
         }
-        Ok(self.advance())
+        Ok(self.advance(&mut ()))
     }
 
     /// One time step on raw sensor counts.
@@ -95,7 +97,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_i16(&mut self, counts: &[i16]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(counts, Feature::map_count)
+        self.step_mapped(counts, Feature::map_count, &mut ())
     }
 
     /// One time step on floats in the units that the model was trained on. NaN counts as the feature's centre.
@@ -105,15 +107,51 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_f32(&mut self, x: &[f32]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(x, Feature::map_float)
+        self.step_mapped(x, Feature::map_float, &mut ())
     }
 
-    fn step_mapped<T: Copy>(&mut self, sample: &[T], map: impl Fn(Feature, T) -> i16) -> Result<Output<'_>, StepError> {
+    /// One time step on raw sensor counts, of which `profile` is told layer by layer.
+    ///
+    /// ```
+    /// # use cellstate::{Profile, Session, StepError};
+    /// struct Ticks {
+    ///     timer: fn() -> u32,
+    ///     begun: u32,
+    ///     layers: [u32; 16],
+    /// }
+    ///
+    /// impl Profile for Ticks {
+    ///     fn begin(&mut self, _: usize) {
+    ///         self.begun = (self.timer)();
+    ///     }
+    ///
+    ///     fn end(&mut self, layer: usize) {
+    ///         self.layers[layer] += (self.timer)().wrapping_sub(self.begun);
+    ///     }
+    /// }
+    ///
+    /// fn timed(session: &mut Session, counts: &[i16], ticks: &mut Ticks) -> Result<usize, StepError> {
+    ///     Ok(session.step_profiled(counts, ticks)?.argmax())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StepError::SampleLength`] if the sample does not have one value a feature.
+    pub fn step_profiled(&mut self, counts: &[i16], profile: &mut impl Profile) -> Result<Output<'_>, StepError> {
+        self.step_mapped(counts, Feature::map_count, profile)
+    }
+
+    fn step_mapped<T: Copy>(
+        &mut self,
+        sample: &[T],
+        map: impl Fn(Feature, T) -> i16,
+        profile: &mut impl Profile,
+    ) -> Result<Output<'_>, StepError> {
         let model = self.model;
         for ((slot, feature), &value) in self.input(sample.len())?.iter_mut().zip(model.features()).zip(sample) {
             *slot = map(feature, value);
         }
-        Ok(self.advance())
+        Ok(self.advance(profile))
     }
 
     /// The place of the next sample, for one of `got` features.
@@ -133,14 +171,14 @@ impl<'a> Session<'a> {
     }
 
     /// Runs the model on the sample that was put in its place, or on the window that it completes.
-    fn advance(&mut self) -> Output<'_> {
+    fn advance(&mut self, profile: &mut impl Profile) -> Output<'_> {
         let model = self.model;
         let masked = model.header().is_masked() && self.is_masked();
         self.ran = if model.header().is_windowed() {
-            self.collect(masked)
+            self.collect(masked, profile)
         } else {
             if !masked {
-                walk::run(model, self.words, 1);
+                walk::run(model, self.words, 1, profile);
             }
             !masked
         };
@@ -149,7 +187,7 @@ impl<'a> Session<'a> {
 
     /// Counts the sample that was put in its place; runs the model if it completes the window, and says so.
     #[cold]
-    fn collect(&mut self, masked: bool) -> bool {
+    fn collect(&mut self, masked: bool, profile: &mut impl Profile) -> bool {
         let window = self.model.header().window;
         let Some([seen, kept, ..]) = self.words.first_chunk_mut::<2>() else { return false };
         *seen = seen.saturating_add(1);
@@ -161,7 +199,7 @@ impl<'a> Session<'a> {
         (*seen, *kept) = (0, 0);
         if samples > 0 {
             walk::reset(self.model, self.words);
-            walk::run(self.model, self.words, samples);
+            walk::run(self.model, self.words, samples, profile);
         }
         samples > 0
     }

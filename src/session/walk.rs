@@ -4,7 +4,7 @@
 //! outputs it yielded in the latest run, what it carries from step to step, and its outputs. A streaming model runs over one
 //! sample at a time, a windowed one over a window's; otherwise they are alike.
 
-use super::others;
+use super::{Profile, others};
 use crate::Model;
 use crate::kernel::Four;
 use crate::layer::dense::{Dense, Outputs};
@@ -113,8 +113,9 @@ impl<'s> Parts<'s> {
 }
 
 /// Runs all nodes over `samples` samples.
-pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
-    for (node, place) in model.nodes() {
+pub(super) fn run(model: &Model, words: &mut [i32], samples: usize, profile: &mut impl Profile) {
+    for (k, (node, place)) in model.nodes().enumerate() {
+        profile.begin(k);
         let step = Step { node, place, records: model.words_from(place.records) };
         match (place.order, &node.layer) {
             #[cfg(feature = "layers")]
@@ -122,6 +123,7 @@ pub(super) fn run(model: &Model, words: &mut [i32], samples: usize) {
             (Order::Plain, _) => step.run_dense(model, words, samples),
             _ => step.run_recurrent(model, words, samples),
         }
+        profile.end(k);
     }
 }
 
