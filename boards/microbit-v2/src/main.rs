@@ -8,14 +8,14 @@ use cellstate_app::app::{Settings, run};
 use cellstate_app::clock::{Clock, Sleep};
 use cellstate_app::predictor::Rules;
 use cellstate_app::sensor::{Lively, Revived};
-use cellstate_app::sensors::mpu6050::Motion;
+use cellstate_app::sensors::lsm303agr::Accelerometer;
 use core::cell::RefCell;
 use core::pin::pin;
 use core::task::{Context, Waker};
 use defmt_rtt as _;
 use embassy_nrf::gpio::{Level, Output, OutputDrive};
 use embassy_nrf::{bind_interrupts, peripherals, twim};
-use embassy_time::{Instant, Timer};
+use embassy_time::{Delay, Instant, Timer};
 use embedded_hal_bus::i2c::RefCellDevice;
 use panic_probe as _;
 use static_cell::ConstStaticCell;
@@ -27,7 +27,7 @@ mod model {
 
 static STATE: ConstStaticCell<State<{ model::STATE_BYTES }>> = ConstStaticCell::new(State::new());
 
-/// The rate and the order of the features that the watch model was trained on.
+/// The rate and the order of the features that the wrist model was trained on.
 const SETTINGS: Settings =
     Settings { period: 40_000, rules: Rules { bridge: 5, debounce: 13 }, labels: &model::LABELS };
 
@@ -60,12 +60,12 @@ fn main() -> ! {
     // The display's upper left corner: its row high, and its column low while it is lit.
     let _row = Output::new(p.P0_21, Level::High, OutputDrive::Standard);
     let led = Output::new(p.P0_28, Level::High, OutputDrive::Standard);
-    // The edge connector's SDA (P20) and SCL (P19); the sensors on board have a bus of their own.
+    // The bus of the sensors on board.
     let mut buffer = [0; 16];
-    let i2c = twim::Twim::new(p.TWISPI0, Interrupts, p.P1_00, p.P0_26, twim::Config::default(), &mut buffer);
+    let i2c = twim::Twim::new(p.TWISPI0, Interrupts, p.P0_16, p.P0_08, twim::Config::default(), &mut buffer);
     let bus = RefCell::new(i2c);
-    // Ten equal readings of six noisy values are no readings.
-    let sensor = Revived::new(|| Ok(Lively::new(Motion::new(RefCellDevice::new(&bus))?, 10)));
+    // At rest three 12-bit values may repeat, but not for two seconds.
+    let sensor = Revived::new(|| Ok(Lively::new(Accelerometer::new(RefCellDevice::new(&bus), &mut Delay)?, 50)));
     let mut time = Time;
     let Err(why) = run(SETTINGS, &model::BLOB.0, STATE.take(), sensor, led, &mut time, |r| defmt::info!("{}", r));
     defmt::panic!("cannot begin: {}", why);
