@@ -6,6 +6,7 @@ use crate::sampler::{Sample, Sampled, Sampler};
 use crate::sensor::{Fault, Sensor};
 use cellstate::{Model, Session, State};
 use core::convert::Infallible;
+use core::fmt;
 use embedded_hal::digital::StatefulOutputPin;
 use heapless::spsc::Queue;
 
@@ -33,7 +34,7 @@ pub enum Report<'a> {
         /// The sample's index.
         index: u32,
         /// The name of the class.
-        label: &'a str,
+        label: Label<'a>,
         /// Microseconds from when the sample was due.
         latency: u32,
     },
@@ -44,6 +45,18 @@ pub enum Report<'a> {
         /// Of the predictor, with the longest latency so far.
         predicted: Predicted,
     },
+}
+
+/// The name of a class.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Label<'a>(pub &'a str);
+
+impl fmt::Debug for Label<'_> {
+    // As it is: escapes would bring tables of Unicode into the firmware.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.0)
+    }
 }
 
 /// Why the application cannot begin.
@@ -115,6 +128,7 @@ impl<'a, S: Sensor<N>, L: StatefulOutputPin, const N: usize> Application<'a, S, 
             {
                 let _ = self.led.toggle();
                 let label = self.labels.get(usize::from(decision.class)).copied().unwrap_or("?");
+                let label = Label(label);
                 report(Report::Decided { index: decision.index, label, latency: decision.latency });
             }
             self.samples += 1;

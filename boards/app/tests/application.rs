@@ -88,7 +88,7 @@ fn failures_are_reported_once_and_the_sensor_is_set_up_again() {
     for turn in 0..2 * COUNTS_EVERY {
         let left = application.turn(&mut time, |report| match report {
             Report::Decided { label, latency, .. } => {
-                assert!(LABELS.contains(&label));
+                assert!(LABELS.contains(&label.0));
                 assert_eq!(latency, 0);
                 decided += 1;
             }
