@@ -49,13 +49,19 @@ pub enum Report<'a> {
 
 /// The name of a class.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Label<'a>(pub &'a str);
 
 impl fmt::Debug for Label<'_> {
     // As it is: escapes would bring tables of Unicode into the firmware.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(self.0)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Label<'_> {
+    fn format(&self, f: defmt::Formatter) {
+        defmt::write!(f, "{=str}", self.0);
     }
 }
 

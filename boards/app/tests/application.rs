@@ -56,11 +56,11 @@ impl OutputPin for Light<'_> {
 
 impl StatefulOutputPin for Light<'_> {
     fn is_set_high(&mut self) -> Result<bool, Infallible> {
-        Ok(self.0.get() % 2 == 1)
+        Ok(!self.0.get().is_multiple_of(2))
     }
 
     fn is_set_low(&mut self) -> Result<bool, Infallible> {
-        Ok(self.0.get() % 2 == 0)
+        Ok(self.0.get().is_multiple_of(2))
     }
 }
 
