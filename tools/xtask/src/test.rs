@@ -49,6 +49,7 @@ pub(crate) fn run() -> Result<()> {
     );
     println!("--- physical boards");
     stages.count("physical boards", physical::build());
+    stages.count("clippy on the physical boards", physical::clippy());
     let emulated: [(&str, Stage); 4] = [
         ("emulated board", board),
         ("self-test on the emulated boards", self_test::boards),
