@@ -21,9 +21,9 @@ LSB = np.array([4096.0] * 3 + [180 / np.pi * 32768 / 2000] * 3)
 
 
 class Watch(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, features=6):
         super().__init__()
-        self.lstm = torch.nn.LSTM(6, 32, batch_first=True)
+        self.lstm = torch.nn.LSTM(features, 32, batch_first=True)
         self.fc = torch.nn.Linear(32, 7)
 
     def forward(self, x):
@@ -60,14 +60,15 @@ def accuracy(model, recordings, labels):
     for r, y in zip(recordings, labels):
         hit += int((model(r[None])[0].argmax(1) == y).sum())
         steps += len(r)
-        cut = r[: len(r) // WINDOW * WINDOW].reshape(-1, WINDOW, 6)
+        cut = r[: len(r) // WINDOW * WINDOW].reshape(-1, WINDOW, r.shape[1])
         if len(cut):
             window_hit += int((model(cut)[:, -1].argmax(1) == y).sum())
             windows += len(cut)
     return {"per_step": hit / steps, "steps": steps, "windowed": window_hit / windows, "windows": windows}
 
 
-def main():
+def prepare(features, to_counts):
+    """Trains on the first `features` of each recording at 25 Hz; returns all that is to be written."""
     torch.manual_seed(11)
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
@@ -78,7 +79,7 @@ def main():
         "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537",
     )
     d = np.load(source, allow_pickle=True).item()
-    raw = [counts(np.asarray(r)[::2] * LSB) for r in d["X"]]  # 50 Hz to 25 Hz
+    raw = [to_counts(np.asarray(r)[::2, :features]) for r in d["X"]]  # 50 Hz to 25 Hz
     labels, subject = [int(v) for v in d["y"]], d["subject"]
     known = [i for i in range(len(raw)) if subject[i] not in UNSEEN]
     unseen = [i for i in range(len(raw)) if subject[i] in UNSEEN]
@@ -88,7 +89,7 @@ def main():
     mean, std = fit.mean(0), fit.std(0)
     tensor = lambda r: torch.from_numpy(((r - mean) / std).astype(np.float32))
 
-    model = Watch()
+    model = Watch(features)
     train(model, [tensor(raw[i][: cut[i]]) for i in known], [labels[i] for i in known], generator)
     model.eval()
 
@@ -100,23 +101,33 @@ def main():
     }
     print(json.dumps(report, indent=1))
 
-    OUT.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), OUT / "watch.safetensors")
-    (OUT / "accuracy.json").write_text(json.dumps(report) + "\n")
-    write_map(
-        OUT / "model.toml",
-        "# Raw counts are int16 of an IMU at +-8 g and +-2000 degrees/s; the model was trained on standardized counts.\n",
-        d["y_labels"],
-        d["X_labels"],
-        1 / std,
-        -mean / std,
-        '\n[[layer]]\nname = "lstm"\n\n[[layer]]\nname = "fc"\nactivation = "softmax"\n',
-    )
-    save_sequences(OUT / "later.npz", later, [labels[i] for i in known])
-    save_sequences(OUT / "unseen.npz", strangers, [labels[i] for i in unseen])
-    save_sequences(OUT / "calibration.npz", [raw[i][: cut[i]][:120] for i in known], [labels[i] for i in known])
+    calibration = [raw[i][: cut[i]][:120] for i in known]
+    known_labels, strange_labels = [labels[i] for i in known], [labels[i] for i in unseen]
+    splits = {
+        "later": (later, known_labels),
+        "unseen": (strangers, strange_labels),
+        "calibration": (calibration, known_labels),
+    }
+    return model, tensor, report, splits, (d["y_labels"], d["X_labels"][:features], 1 / std, -mean / std)
+
+
+def write(out, stem, head, model, report, splits, names):
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(model.state_dict(), out / f"{stem}.safetensors")
+    (out / "accuracy.json").write_text(json.dumps(report) + "\n")
+    layers = '\n[[layer]]\nname = "lstm"\n\n[[layer]]\nname = "fc"\nactivation = "softmax"\n'
+    write_map(out / "model.toml", head, *names, layers)
+    for name, (sequences, labels) in splits.items():
+        save_sequences(out / f"{name}.npz", sequences, labels)
+
+
+def main():
+    model, tensor, report, splits, names = prepare(6, lambda r: counts(r * LSB))
+    head = "# Raw counts are int16 of an IMU at +-8 g and +-2000 degrees/s; the model was trained on standardized counts.\n"
+    write(OUT, "watch", head, model, report, splits, names)
 
     # PyTorch's own answers on the later split: logits after every step, hidden states of the first ten recordings.
+    later = splits["later"][0]
     with torch.no_grad():
         logits = np.concatenate([model(tensor(r)[None])[0].numpy() for r in later])
         hidden = np.concatenate([model.lstm(tensor(r)[None])[0][0].numpy() for r in later[:10]])

@@ -5,7 +5,8 @@
 //! * [`sensor`]: raw counts, or why there are none; [`sensors`]: published drivers behind it.
 //! * [`sampler`]: readings at a fixed rate into a queue, from an interrupt or a loop.
 //! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
-//! * [`clock`] tells the time in microseconds.
+//! * [`clock`] tells the time in microseconds, and sleeps; `systick` is an alarm for that on Cortex-M.
+//! * [`app`]: all of that in a loop, with a light and a log.
 //!
 //! Requests over a serial port:
 //!
@@ -16,6 +17,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod app;
 pub mod clock;
 pub mod debounce;
 pub mod link;
@@ -24,4 +26,6 @@ pub mod sampler;
 pub mod sensor;
 pub mod sensors;
 pub mod server;
+#[cfg(feature = "systick")]
+pub mod systick;
 pub mod trial;

@@ -61,3 +61,30 @@ impl<S: Sensor<N>, const N: usize> Sensor<N> for Lively<S, N> {
         if self.equal > self.most { Err(Fault::Stuck) } else { Ok(reading) }
     }
 }
+
+/// A sensor that is set up when it is first read, and again after every fault: one that was unplugged, or lost its power and
+/// with it its settings, comes back.
+#[derive(Debug)]
+pub struct Revived<S, F> {
+    sensor: Option<S>,
+    set_up: F,
+}
+
+impl<S, F: FnMut() -> Result<S, Fault>> Revived<S, F> {
+    /// Sets the sensor up by `set_up`, each time that it is needed.
+    pub const fn new(set_up: F) -> Self {
+        Self { sensor: None, set_up }
+    }
+}
+
+impl<S: Sensor<N>, F: FnMut() -> Result<S, Fault>, const N: usize> Sensor<N> for Revived<S, F> {
+    fn read(&mut self) -> Result<[i16; N], Fault> {
+        let mut sensor = match self.sensor.take() {
+            Some(sensor) => sensor,
+            None => (self.set_up)()?,
+        };
+        let reading = sensor.read()?;
+        self.sensor = Some(sensor);
+        Ok(reading)
+    }
+}

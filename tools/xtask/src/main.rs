@@ -7,6 +7,7 @@ mod demo;
 mod emulator;
 mod firmware;
 mod packages;
+mod physical;
 mod self_test;
 mod stream;
 mod test;
@@ -37,8 +38,11 @@ enum Command {
         /// For this board alone.
         #[arg(long)]
         board: Option<String>,
+        /// Instead, the application of each board that can be bought; prints what they take of flash and RAM.
+        #[arg(long, conflicts_with = "board")]
+        physical: bool,
     },
-    /// Format, clippy, documentation, all host tests, and the emulated board.
+    /// Format, clippy, documentation, all host tests, the emulated boards, and a build for the physical ones.
     Test,
 }
 
@@ -48,7 +52,8 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Demo { host } => demo::run(host),
         Command::Bench(arguments) => bench::run(&arguments),
-        Command::Firmware { board } => firmware::boards(board.as_deref()),
+        Command::Firmware { physical: true, .. } => physical::build(),
+        Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
         Command::Test => test::run(),
     }
 }

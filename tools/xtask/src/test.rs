@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, demo, emulator, firmware, packages, self_test};
+use crate::{bench, demo, emulator, firmware, packages, physical, self_test};
 use anyhow::{Result, bail, ensure};
 use cellstate::Model;
 use cellstate_convert::data;
@@ -21,7 +21,8 @@ type Stage = fn() -> Result<()>;
 pub(crate) fn run() -> Result<()> {
     let mut stages = Stages::default();
     stages.cargo("format", ".", &["fmt", "--all", "--check"]);
-    for outside in OUTSIDE {
+    let physical = physical::BOARDS.map(|(folder, ..)| format!("boards/{folder}"));
+    for outside in OUTSIDE.into_iter().chain(physical.iter().map(String::as_str)) {
         stages.cargo("format", outside, &["fmt", "--check"]);
         // A crate of the host workspace that gains a dependency must not leave these behind.
         stages.cargo("lock file", outside, &["update", "--workspace", "--locked", "--quiet"]);
@@ -46,6 +47,9 @@ pub(crate) fn run() -> Result<()> {
         ".",
         &["test", "-p", "cellstate", "--features", "portable", "--locked", "--test", "oracle", "--test", "kernels"],
     );
+    println!("--- physical boards");
+    stages.count("physical boards", physical::build());
+    stages.count("clippy on the physical boards", physical::clippy());
     let emulated: [(&str, Stage); 4] = [
         ("emulated board", board),
         ("self-test on the emulated boards", self_test::boards),

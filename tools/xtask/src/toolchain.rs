@@ -34,6 +34,11 @@ impl Toolchain {
         Ok(Self { rustc: Some(debian(target)?) })
     }
 
+    /// Whether it has clippy, as rustup's has.
+    pub(crate) fn has_clippy(&self) -> bool {
+        self.rustc.is_none()
+    }
+
     /// Points a cargo command at this toolchain.
     pub(crate) fn apply(&self, command: &mut Command) {
         if let Some(rustc) = &self.rustc {
