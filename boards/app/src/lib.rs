@@ -6,6 +6,8 @@
 //! * [`sampler`]: readings at a fixed rate into a queue, from an interrupt or a loop.
 //! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
 //! * [`clock`] tells the time in microseconds.
+//! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
+//!   [`mote`]: what both sides of such a run agree on.
 //!
 //! Requests over a serial port:
 //!
@@ -19,9 +21,12 @@
 pub mod clock;
 pub mod debounce;
 pub mod link;
+pub mod lockstep;
+pub mod mote;
 pub mod predictor;
 pub mod sampler;
 pub mod sensor;
 pub mod sensors;
 pub mod server;
 pub mod trial;
+pub mod unplug;
