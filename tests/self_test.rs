@@ -31,7 +31,7 @@ fn data(rng: &mut Rng, features: usize, steps: usize) -> Sequences {
 
 #[test]
 fn committed_blobs_pass() {
-    for name in ["watch", "digits"] {
+    for name in ["watch", "digits", "motes"] {
         let path = format!("{}/tests/models/{name}/{name}.cell", env!("CARGO_MANIFEST_DIR"));
         assert_eq!(self_test(&std::fs::read(path).unwrap()), Ok(()), "{name}");
     }

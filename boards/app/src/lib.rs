@@ -7,6 +7,8 @@
 //! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
 //! * [`clock`] tells the time in microseconds, and sleeps; `systick` is an alarm for that on Cortex-M.
 //! * [`app`]: all of that in a loop, with a light and a log.
+//! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
+//!   [`mote`]: what both sides of such a run agree on.
 //!
 //! Requests over a serial port:
 //!
@@ -21,6 +23,8 @@ pub mod app;
 pub mod clock;
 pub mod debounce;
 pub mod link;
+pub mod lockstep;
+pub mod mote;
 pub mod predictor;
 pub mod sampler;
 pub mod sensor;
@@ -29,3 +33,4 @@ pub mod server;
 #[cfg(feature = "systick")]
 pub mod systick;
 pub mod trial;
+pub mod unplug;

@@ -7,7 +7,8 @@
 use crate::clock::Clock;
 use crate::debounce::Debounce;
 use crate::sampler::Sample;
-use cellstate::Session;
+use cellstate::{Output, Session};
+use serde::{Deserialize, Serialize};
 
 /// What is done about gaps and flicker.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub struct Rules {
 
 /// What became of all samples that were taken from the queue: they are `accepted + faults + stale`, and the model's steps are
 /// `accepted + bridged`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Predicted {
     /// Good readings, each stepped.
@@ -38,12 +39,12 @@ pub struct Predicted {
 }
 
 /// What a sample came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Decision {
     /// The sample's index.
     pub index: u32,
-    /// The class of this step: the largest output.
+    /// The [`class`] of this step.
     pub class: u16,
     /// The debounced decision, if there is one yet.
     pub decided: Option<u16>,
@@ -51,6 +52,14 @@ pub struct Decision {
     pub changed: bool,
     /// Microseconds from when the sample was due.
     pub latency: u32,
+}
+
+/// The class that an output stands for: the largest of several; 1 for a single one above a half, a probability, else 0.
+pub fn class(output: &Output) -> u16 {
+    match output.len() {
+        1 => u16::from(output.value(0).is_some_and(|p| p > 0.5)),
+        _ => output.argmax() as u16,
+    }
 }
 
 /// A session that takes samples of `N` features.
@@ -101,7 +110,7 @@ impl<'a, const N: usize> Predictor<'a, N> {
         self.counts.accepted += 1;
         self.expected = sample.index.wrapping_add(1);
         self.last = Some(reading);
-        let class = self.session.output().argmax() as u16;
+        let class = class(&self.session.output());
         let changed = self.debounce.step(class);
         let latency = clock.micros().wrapping_sub(sample.due);
         self.counts.latest = self.counts.latest.max(latency);

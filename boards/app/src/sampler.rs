@@ -2,6 +2,7 @@
 
 use crate::sensor::{Fault, Sensor};
 use heapless::spsc::Producer;
+use serde::{Deserialize, Serialize};
 
 /// One reading in its place in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Sample<const N: usize> {
 }
 
 /// What became of all periods: they are as many as all of these together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sampled {
     /// Read, and put into the queue.

@@ -1,9 +1,10 @@
 //! What the application sees of a sensor: raw counts, or why there are none.
 
 use embedded_hal::i2c::ErrorKind;
+use serde::{Deserialize, Serialize};
 
 /// Why a reading failed. The next one is tried at its own time, whatever went wrong with this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Fault {

@@ -12,19 +12,25 @@ const NACK: ErrorKind = ErrorKind::NoAcknowledge(NoAcknowledgeSource::Address);
 
 #[test]
 fn a_thermometer_gives_sixteenths_of_a_degree() {
+    let setup = || Transaction::write(0x48, vec![0x01, 0x60]);
     let read = |bytes: [u8; 2]| Transaction::write_read(0x48, vec![0], bytes.to_vec());
     let failed = |kind| read([0, 0]).with_error(kind);
-    // 25.0625 and -0.5 degrees; then errors, and a reading again.
+    // 25.0625 and -0.5 degrees; then errors, of setting it up too, and a reading again.
     let bus = Mock::new(&[
+        setup(),
         read([0x19, 0x10]),
         read([0xff, 0x80]),
         failed(NACK),
+        setup().with_error(NACK),
+        setup(),
         failed(ErrorKind::ArbitrationLoss),
+        setup(),
         read([0x7f, 0xf0]),
     ]);
     let mut sensor = Thermometer::new(bus);
     assert_eq!(sensor.read(), Ok([401]));
     assert_eq!(sensor.read(), Ok([-8]));
+    assert_eq!(sensor.read(), Err(Fault::NoAcknowledge));
     assert_eq!(sensor.read(), Err(Fault::NoAcknowledge));
     assert_eq!(sensor.read(), Err(Fault::Bus));
     assert_eq!(sensor.read(), Ok([2047]));

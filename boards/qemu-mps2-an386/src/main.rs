@@ -4,16 +4,12 @@
 
 #![no_std]
 #![no_main]
-#![deny(unsafe_code)]
-
-mod systick;
-mod uart;
+#![forbid(unsafe_code)]
 
 use cellstate::{Model, Session, State};
 use cellstate_app::server::serve;
-use core::fmt::Write;
 use cortex_m_rt::entry;
-use cortex_m_semihosting::debug;
+use qemu_mps2_an386::{fail, systick::SysTick, uart::Uart};
 
 #[allow(dead_code, reason = "firmware need not use every constant of a model")]
 mod model {
@@ -24,26 +20,12 @@ mod model {
 fn main() -> ! {
     // `entry` makes this a mutable reference that only main can have: the state counts as static RAM.
     static mut STATE: State<{ model::STATE_BYTES }> = State::new();
-    let mut port = uart::Uart::new();
-    let mut counter = systick::SysTick::start();
+    let mut port = Uart::start();
+    let mut counter = SysTick::start();
     let Ok(model) = Model::parse(&model::BLOB.0) else { fail("the model on board does not load") };
     let Ok(mut session) = Session::new(&model, STATE) else { fail("the state is too small") };
     if serve(&mut port, &mut session, &mut counter).is_err() {
         fail("the serial port failed")
     }
     fail("the serial port closed")
-}
-
-/// Says why on the serial port, as text after a zero byte, and ends the emulator.
-fn fail(why: &str) -> ! {
-    let mut port = uart::Uart::new();
-    let _ = write!(port, "\0fatal: {why}\0");
-    loop {
-        debug::exit(debug::EXIT_FAILURE);
-    }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    fail("panic")
 }

@@ -21,7 +21,7 @@ pub struct Uart(());
 
 impl Uart {
     /// Enables both directions.
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         let uart = Self(());
         uart.write(BAUDDIV, 16);
         uart.write(CTRL, 3);

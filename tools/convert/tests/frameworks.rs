@@ -227,7 +227,7 @@ fn watch_keeps_its_accuracy() {
 
 #[test]
 fn the_committed_blobs_are_what_conversion_gives() {
-    for (name, network) in [("watch", watch()), ("digits", digits())] {
+    for (name, network) in [("watch", watch()), ("digits", digits()), ("motes", motes())] {
         let committed = std::fs::read(models(name).join(format!("{name}.cell"))).unwrap();
         let extension = if name == "watch" { "safetensors" } else { "keras" };
         let data = sequences(&format!("{name}/calibration.npz"));

@@ -52,7 +52,7 @@ fn on_board(folder: &Path, blob: &Path) -> Command {
 
 #[test]
 fn committed_blobs_pass_on_the_host() {
-    for (blob, steps) in [("watch/watch.cell", 16), ("digits/digits.cell", 16)] {
+    for (blob, steps) in [("watch/watch.cell", 16), ("digits/digits.cell", 16), ("motes/motes.cell", 16)] {
         let (code, out, _) = selftest(&[], &models(blob));
         assert_eq!(code, Some(0), "{out}");
         assert!(out.contains(&format!("passed on this host: {steps} steps, checksum ")), "{out}");

@@ -78,7 +78,7 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
 
 /// Compares a built firmware with the host.
 pub(crate) fn on_board(elf: &Path, model: &Model, data: &Sequences) -> Result<stream::Report> {
-    let mut board = emulator::Board::start(elf)?;
+    let mut board = emulator::Board::start(elf, &[])?;
     stream::compare(model, data, &mut board)
 }
 

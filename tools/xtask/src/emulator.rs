@@ -1,10 +1,13 @@
 //! The emulated board, spoken to in lock step over its UART.
 
+use crate::monitor::Monitor;
 use crate::packages::{has, install};
-use anyhow::{Context, Result, bail};
-use cellstate_app::link::{MAX_FRAME, Receiver, Request, Response, encode};
+use anyhow::{Context, Result, bail, ensure};
+use cellstate_app::link::{MAX_FRAME, Receiver, encode};
 use cellstate_convert::board::cores::Emulator;
 pub(crate) use cellstate_convert::board::cores::{ARM, RISCV};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -20,51 +23,53 @@ pub(crate) fn ensure(emulators: &[Emulator]) -> Result<()> {
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
-/// A running board; the emulator ends with it.
-pub(crate) struct Board {
-    child: Child,
-    port: UnixStream,
-    receiver: Receiver,
+/// Ends the emulator on every way out.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
-impl Drop for Board {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A running board; the emulator ends with it.
+pub(crate) struct Board {
+    _running: Running,
+    port: UnixStream,
+    receiver: Receiver,
+    monitor: Monitor,
 }
 
 impl Board {
-    /// Starts an emulated MPS2 AN386 with exact instruction counting: 128 ns of its time an instruction.
-    pub(crate) fn start(elf: &Path) -> Result<Self> {
+    /// Starts an emulated MPS2 AN386 with exact instruction counting: 128 ns of its time an instruction. Time that the
+    /// firmware sleeps takes no time here. `devices` are those that the board has beside its own, as the emulator takes them.
+    pub(crate) fn start(elf: &Path, devices: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let socket = folder.path().join("uart");
-        let listener = UnixListener::bind(&socket)?;
-        listener.set_nonblocking(true)?;
-        let mut command = Command::new(ARM.program);
+        let (uart, monitor) = (folder.path().join("uart"), folder.path().join("monitor"));
+        let listeners = [UnixListener::bind(&uart)?, UnixListener::bind(&monitor)?];
+        // The kernel ends it where nothing here can: when this process is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", ARM.program]);
         command.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-semihosting"]);
-        command.args(["-icount", "shift=7,sleep=off", "-serial"]).arg(format!("unix:{}", socket.display()));
+        command.args(["-icount", "shift=7,sleep=off", "-serial"]).arg(format!("unix:{}", uart.display()));
+        command.arg("-qmp").arg(format!("unix:{}", monitor.display()));
+        for device in devices {
+            command.args(["-device", device]);
+        }
         command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = command.spawn().context(ARM.program)?;
-        let start = Instant::now();
-        let port = loop {
-            if let Ok((port, _)) = listener.accept() {
-                break port;
-            }
-            if start.elapsed() > TIMEOUT || child.try_wait()?.is_some() {
-                let _ = child.kill();
-                let _ = child.wait();
-                bail!("the emulator did not start");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        port.set_nonblocking(false)?;
-        port.set_read_timeout(Some(TIMEOUT))?;
-        Ok(Self { child, port, receiver: Receiver::new() })
+        let mut running = Running(command.spawn().context(ARM.program)?);
+        let [port, monitor] = listeners.map(|listener| accept(&listener, &mut running.0));
+        Ok(Self { _running: running, port: port?, receiver: Receiver::new(), monitor: Monitor::greet(monitor?)? })
+    }
+
+    /// Sets a property of the device of this id.
+    pub(crate) fn set(&mut self, id: &str, property: &str, value: i64) -> Result<()> {
+        self.monitor.set(&format!("/machine/peripheral/{id}"), property, value)
     }
 
     /// Sends a request and waits for the answer.
-    pub(crate) fn request(&mut self, request: &Request) -> Result<Response> {
+    pub(crate) fn request<A: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<A> {
         let mut frame = [0; MAX_FRAME];
         let len =
             encode(request, &mut frame).map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
@@ -86,6 +91,22 @@ impl Board {
             }
         }
     }
+}
+
+/// The emulator's end of a socket, as soon as it is there.
+fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
+    listener.set_nonblocking(true)?;
+    let start = Instant::now();
+    let stream = loop {
+        if let Ok((stream, _)) = listener.accept() {
+            break stream;
+        }
+        ensure!(start.elapsed() < TIMEOUT && child.try_wait()?.is_none(), "the emulator did not start");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    Ok(stream)
 }
 
 /// Instructions from ticks of the board's 25 MHz timer: a tick is 40 ns, an instruction 128 ns.

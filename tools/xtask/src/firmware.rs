@@ -62,6 +62,11 @@ pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
     board.build_with(BOARD, &[], &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
 }
 
+/// Builds the emulated board's firmware of a sensor mote.
+pub(crate) fn mote() -> Result<PathBuf> {
+    Firmware { folder: BOARD, target: TARGET, flags: "", portable: false }.build("motes")
+}
+
 /// Builds [`PROGRAM`] for one board or for all, where `cellstate selftest` looks for it.
 pub(crate) fn boards(only: Option<&str>) -> Result<()> {
     let wanted: Vec<_> = BOARDS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();

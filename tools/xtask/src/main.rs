@@ -1,4 +1,4 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `test`, `bench` and `firmware`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `motes`, `test`, `bench` and `firmware`.
 
 #![forbid(unsafe_code)]
 
@@ -6,6 +6,8 @@ mod bench;
 mod demo;
 mod emulator;
 mod firmware;
+mod monitor;
+mod motes;
 mod packages;
 mod physical;
 mod self_test;
@@ -31,6 +33,8 @@ enum Command {
         #[arg(long)]
         host: bool,
     },
+    /// Read real temperatures from an emulated thermometer on the emulated board, and compare every forecast with the host's.
+    Motes,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
     /// Build what `cellstate selftest --board` runs.
@@ -51,6 +55,7 @@ fn main() -> anyhow::Result<()> {
     std::env::set_current_dir(root())?;
     match Cli::parse().command {
         Command::Demo { host } => demo::run(host),
+        Command::Motes => motes::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),

@@ -53,7 +53,7 @@ fn one(
     report: &mut Report,
 ) -> Result<()> {
     let sequence = &data.sequences[s];
-    if t == 0 && board.request(&Request::Reset)? != Response::Done {
+    if t == 0 && !matches!(board.request(&Request::Reset)?, Response::Done) {
         bail!("the board did not reset");
     }
     let sample = sequence.step(t).iter().map(|&v| v.round() as i16).collect();

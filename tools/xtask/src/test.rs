@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, demo, emulator, firmware, packages, physical, self_test};
+use crate::{bench, demo, emulator, firmware, motes, packages, physical, self_test};
 use anyhow::{Result, bail, ensure};
 use cellstate::Model;
 use cellstate_convert::data;
@@ -50,8 +50,9 @@ pub(crate) fn run() -> Result<()> {
     println!("--- physical boards");
     stages.count("physical boards", physical::build());
     stages.count("clippy on the physical boards", physical::clippy());
-    let emulated: [(&str, Stage); 4] = [
+    let emulated: [(&str, Stage); 5] = [
         ("emulated board", board),
+        ("emulated board with a sensor", motes::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),
