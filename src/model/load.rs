@@ -68,17 +68,15 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
         return Err(LoadError::Checksum);
     }
     let header_len = u32::from_le_bytes([h0, h1, h2, h3]) as usize;
-    let padded_len = header_len.checked_next_multiple_of(4).ok_or(LoadError::Header)?;
+    let padded_len = header_len.checked_add(3).ok_or(LoadError::Header)? & !3;
     let (padded_header, words) = body.split_at_checked(padded_len).ok_or(LoadError::Header)?;
     let (header, padding) = padded_header.split_at_checked(header_len).ok_or(LoadError::Header)?;
     let (header, rest) = postcard::take_from_bytes::<Header>(header).map_err(|_| LoadError::Header)?;
     if !rest.is_empty() || padding.iter().any(|&b| b != 0) {
         return Err(LoadError::Header);
     }
-    if header.inputs == 0 || header.heads.is_empty() || header.nodes.is_empty() {
-        return Err(LoadError::Empty);
-    }
-    if header.nodes.iter().any(|n| n.layer.width() == 0) {
+    let empty = header.nodes.iter().any(|n| n.layer.width() == 0);
+    if empty || header.inputs == 0 || header.heads.is_empty() || header.nodes.is_empty() {
         return Err(LoadError::Empty);
     }
     let places = Places::new(&header);
