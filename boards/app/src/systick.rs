@@ -1,26 +1,35 @@
 //! Sleep on Cortex-M cores by their own timer.
 
+use crate::clock::{Clock, Sleep};
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 
-/// SysTick as an alarm. It has 24 bits, so a long sleep comes in parts.
+/// A timer that runs while the core sleeps, and SysTick to wake it. SysTick has 24 bits, so a long sleep comes in parts.
 ///
 /// The board defines an empty exception handler `SysTick`: returning from it sets the event that ends the sleep, also when it
 /// comes before the sleep begins.
-pub struct Alarm {
+pub struct Alarm<F> {
+    micros: F,
     timer: SYST,
     ticks_per_micro: u32,
 }
 
-impl Alarm {
-    /// Of a core that runs at so many MHz.
-    pub fn new(mut timer: SYST, mhz: u32) -> Self {
+impl<F: FnMut() -> u32> Alarm<F> {
+    /// Of a core that runs at so many MHz, with what reads the board's timer in microseconds.
+    pub fn new(micros: F, mut timer: SYST, mhz: u32) -> Self {
         timer.set_clock_source(SystClkSource::Core);
-        Self { timer, ticks_per_micro: mhz }
+        Self { micros, timer, ticks_per_micro: mhz }
     }
+}
 
-    /// Sleeps for so many microseconds, or less.
-    pub fn sleep(&mut self, micros: u32) {
+impl<F: FnMut() -> u32> Clock for Alarm<F> {
+    fn micros(&mut self) -> u32 {
+        (self.micros)()
+    }
+}
+
+impl<F: FnMut() -> u32> Sleep for Alarm<F> {
+    fn sleep(&mut self, micros: u32) {
         // From the value to zero, and the exception.
         let ticks = micros.saturating_mul(self.ticks_per_micro).clamp(2, 1 << 24);
         self.timer.set_reload(ticks - 1);

@@ -5,10 +5,10 @@
 
 use cellstate::State;
 use cellstate_app::app::{Settings, run};
-use cellstate_app::clock::{Clock, Sleep};
 use cellstate_app::predictor::Rules;
 use cellstate_app::sensor::{Lively, Revived};
 use cellstate_app::sensors::mpu6050::Motion;
+use cellstate_app::systick::Alarm;
 use core::cell::RefCell;
 use cortex_m_rt::exception;
 use defmt_rtt as _;
@@ -36,24 +36,6 @@ static STATE: ConstStaticCell<State<{ model::STATE_BYTES }>> = ConstStaticCell::
 const SETTINGS: Settings =
     Settings { period: 40_000, rules: Rules { bridge: 5, debounce: 13 }, labels: &model::LABELS };
 
-/// The timer of 1 MHz, which runs while the processor sleeps, and SysTick to wake it.
-struct Time {
-    timer: Timer,
-    alarm: cellstate_app::systick::Alarm,
-}
-
-impl Clock for Time {
-    fn micros(&mut self) -> u32 {
-        self.timer.get_counter_low()
-    }
-}
-
-impl Sleep for Time {
-    fn sleep(&mut self, micros: u32) {
-        self.alarm.sleep(micros);
-    }
-}
-
 #[exception]
 fn SysTick() {}
 
@@ -75,10 +57,8 @@ fn main() -> ! {
     // Ten equal readings of six noisy values are no readings.
     let sensor = Revived::new(|| Ok(Lively::new(Motion::new(RefCellDevice::new(&bus))?, 10)));
     let mhz = clocks.system_clock.freq().to_MHz();
-    let mut time = Time {
-        timer: Timer::new(p.TIMER, &mut p.RESETS, &clocks),
-        alarm: cellstate_app::systick::Alarm::new(core.SYST, mhz),
-    };
+    let timer = Timer::new(p.TIMER, &mut p.RESETS, &clocks);
+    let mut time = Alarm::new(|| timer.get_counter_low(), core.SYST, mhz);
     let Err(why) = run(SETTINGS, &model::BLOB.0, STATE.take(), sensor, led, &mut time, |r| defmt::info!("{}", r));
     defmt::panic!("cannot begin: {}", why);
 }

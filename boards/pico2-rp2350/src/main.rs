@@ -5,10 +5,10 @@
 
 use cellstate::State;
 use cellstate_app::app::{Settings, run};
-use cellstate_app::clock::{Clock, Sleep};
 use cellstate_app::predictor::Rules;
 use cellstate_app::sensor::{Lively, Revived};
 use cellstate_app::sensors::mpu6050::Motion;
+use cellstate_app::systick::Alarm;
 use core::cell::RefCell;
 use cortex_m_rt::exception;
 use defmt_rtt as _;
@@ -18,7 +18,6 @@ use rp235x_hal::block::ImageDef;
 use rp235x_hal::clocks::init_clocks_and_plls;
 use rp235x_hal::fugit::RateExtU32;
 use rp235x_hal::gpio::Pins;
-use rp235x_hal::timer::CopyableTimer0;
 use rp235x_hal::{Clock as _, I2C, Sio, Timer, Watchdog, entry, pac};
 use static_cell::ConstStaticCell;
 
@@ -37,24 +36,6 @@ static STATE: ConstStaticCell<State<{ model::STATE_BYTES }>> = ConstStaticCell::
 /// The rate and the order of the features that the watch model was trained on.
 const SETTINGS: Settings =
     Settings { period: 40_000, rules: Rules { bridge: 5, debounce: 13 }, labels: &model::LABELS };
-
-/// The timer of 1 MHz, which runs while the processor sleeps, and SysTick to wake it.
-struct Time {
-    timer: Timer<CopyableTimer0>,
-    alarm: cellstate_app::systick::Alarm,
-}
-
-impl Clock for Time {
-    fn micros(&mut self) -> u32 {
-        self.timer.get_counter_low()
-    }
-}
-
-impl Sleep for Time {
-    fn sleep(&mut self, micros: u32) {
-        self.alarm.sleep(micros);
-    }
-}
 
 #[exception]
 fn SysTick() {}
@@ -77,10 +58,8 @@ fn main() -> ! {
     // Ten equal readings of six noisy values are no readings.
     let sensor = Revived::new(|| Ok(Lively::new(Motion::new(RefCellDevice::new(&bus))?, 10)));
     let mhz = clocks.system_clock.freq().to_MHz();
-    let mut time = Time {
-        timer: Timer::new_timer0(p.TIMER0, &mut p.RESETS, &clocks),
-        alarm: cellstate_app::systick::Alarm::new(core.SYST, mhz),
-    };
+    let timer = Timer::new_timer0(p.TIMER0, &mut p.RESETS, &clocks);
+    let mut time = Alarm::new(|| timer.get_counter_low(), core.SYST, mhz);
     let Err(why) = run(SETTINGS, &model::BLOB.0, STATE.take(), sensor, led, &mut time, |r| defmt::info!("{}", r));
     defmt::panic!("cannot begin: {}", why);
 }

@@ -5,7 +5,6 @@
 
 use cellstate::State;
 use cellstate_app::app::{Settings, run};
-use cellstate_app::clock::{Clock, Sleep};
 use cellstate_app::predictor::Rules;
 use cellstate_app::sensor::{Lively, Revived};
 use cellstate_app::sensors::mpu6050::Motion;
@@ -20,7 +19,6 @@ use stm32f4xx_hal::i2c::I2c;
 use stm32f4xx_hal::pac;
 use stm32f4xx_hal::prelude::*;
 use stm32f4xx_hal::rcc::Config;
-use stm32f4xx_hal::timer::CounterUs;
 
 #[allow(dead_code, reason = "firmware need not use every constant of a model")]
 mod model {
@@ -34,24 +32,6 @@ const SETTINGS: Settings =
     Settings { period: 40_000, rules: Rules { bridge: 5, debounce: 13 }, labels: &model::LABELS };
 
 const MHZ: u32 = 84;
-
-/// The timer TIM2, of 32 bits at 1 MHz, which runs while the processor sleeps, and SysTick to wake it.
-struct Time {
-    timer: CounterUs<pac::TIM2>,
-    alarm: Alarm,
-}
-
-impl Clock for Time {
-    fn micros(&mut self) -> u32 {
-        self.timer.now().ticks()
-    }
-}
-
-impl Sleep for Time {
-    fn sleep(&mut self, micros: u32) {
-        self.alarm.sleep(micros);
-    }
-}
 
 #[exception]
 fn SysTick() {}
@@ -74,7 +54,8 @@ fn main() -> ! {
     let mut timer = p.TIM2.counter_us(&mut rcc);
     // All 32 bits but the last, which the HAL cannot count to.
     let Ok(()) = timer.start(u32::MAX.micros()) else { defmt::panic!("the timer does not start") };
-    let mut time = Time { timer, alarm: Alarm::new(core.SYST, MHZ) };
+    // TIM2 has 32 bits, and runs while the processor sleeps.
+    let mut time = Alarm::new(|| timer.now().ticks(), core.SYST, MHZ);
     let Err(why) = run(SETTINGS, &model::BLOB.0, STATE.take(), sensor, led, &mut time, |r| defmt::info!("{}", r));
     defmt::panic!("cannot begin: {}", why);
 }
