@@ -24,7 +24,8 @@
 //!   their home in [`model::layer`], and in [`model::more`] those of every layer but LSTM and dense.
 //! * [`session`]: [`State`], [`Session`] and [`Output`], what an application holds. `session/walk.rs` runs the nodes of a
 //!   model over a sample or a window, `session/others.rs` those of the other layers; `session/self_test.rs` compares this
-//!   core with the host, on samples that travel in the blob.
+//!   core with the host, on samples that travel in the blob; `session/profile.rs` tells a timer of each
+//!   layer.
 //! * [`layer`]: one file a layer, one step each: state in, state out.
 //! * [`kernel`]: the dot products, the only place for `unsafe`.
 //! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh.
