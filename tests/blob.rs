@@ -4,7 +4,7 @@ use cellstate::kernel::layout::pack;
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Header, Node, PREFIX_BYTES, Weights};
 use cellstate::model::layer::Layer;
-use cellstate::model::more::More;
+use cellstate::model::more::{Formats, More};
 use cellstate::model::{checksum, prefix};
 use cellstate::{LoadError, Model, Session, State};
 
@@ -208,7 +208,7 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 4 }));
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 5 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
     assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));
@@ -284,19 +284,43 @@ fn graphs_that_do_not_follow_from_their_sources_are_refused() {
     assert_eq!(node_refused(table(1, Weights::W4), 0, 1), graph);
     let softmax = More::Rnn {
         units: 1,
-        weights: Weights::W8,
+        formats: Formats::of(Weights::W8),
         activation: Activation::Softmax,
         z_shift: 0,
         scale: 1.0,
         initial: false,
     };
     assert_eq!(node_refused(more(softmax), 0, 16), graph);
-    let variant = |projection, peephole| {
-        let (units, weights, cell_frac) = (1, Weights::W8, 24);
+    let lstm = |formats, projection, peephole| {
+        let (units, cell_frac) = (1, 24);
         let (z_shift, initial, hard, scale) = (0, false, true, 1.0);
-        more(More::LstmVariant { units, weights, cell_frac, z_shift, initial, hard, peephole, projection, scale })
+        more(More::LstmVariant { units, formats, cell_frac, z_shift, initial, hard, peephole, projection, scale })
     };
+    let variant = |projection, peephole| lstm(Formats::of(Weights::W8), projection, peephole);
     assert_eq!(node_refused(variant(0, None), 0, 20), None);
+    // Matrices apart: four biases, four multipliers and a block each.
+    let apart = |w, u, group| lstm(Formats { w, u, group }, 0, None);
+    assert_eq!(node_refused(apart(Weights::W8, Weights::W4, 0), 0, 12 + 10), None);
+    assert_eq!(node_refused(apart(Weights::W4, Weights::W4, 4), 0, 10 + 10), None);
+    assert_eq!(node_refused(apart(Weights::W4, Weights::W4, 6), 0, 10 + 10), graph);
+    let nodes = [apart(Weights::W8, Weights::W4, 0)].into_iter().collect();
+    let both = Header { nodes, ..header(&[DENSE]) };
+    let mut records = vec![0; 12 + 10];
+    records[0] = i32::MAX - 2; // two parts are rounded
+    assert_eq!(refused(&both, &words(FEATURE, &records)), None);
+    records[12] = 1;
+    let overflow = Some(LoadError::Accumulator { layer: 0, record: 0 });
+    assert_eq!(refused(&both, &words(FEATURE, &records)), overflow);
+    // Nine parts.
+    let mut wide = header(&[DENSE]);
+    wide.inputs = 28;
+    wide.nodes = [apart(Weights::W4, Weights::W4, 4)].into_iter().collect();
+    assert_eq!(
+        refused(&wide, &FEATURE.to_words().repeat(28)),
+        Some(LoadError::Length { needed: 28 * 5 + 4 + 7 * 6 + 10, found: 140 })
+    );
+    wide.inputs = 29;
+    assert_eq!(refused(&wide, &FEATURE.to_words().repeat(29)), graph);
     assert_eq!(node_refused(variant(2, None), 0, 32), graph);
     assert_eq!(node_refused(variant(0, Some(16)), 0, 23), Some(LoadError::Scale { layer: 0 }));
     // A state of more words than 2^29: 65,535 taps, as far apart.

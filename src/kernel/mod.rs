@@ -99,21 +99,21 @@ impl<'a> Vector<'a> {
 
 /// Words of a record for these vectors: four biases, four multipliers a vector, the blocks of each.
 #[inline(always)]
-fn record_words<const P: usize>(weights: Weights, vectors: &[Vector; P]) -> usize {
+fn record_words(weights: Weights, vectors: &[Vector]) -> usize {
     // Without a loop, which the compiler leaves one where it is to save bytes.
-    let blocks = match vectors.as_slice() {
+    let blocks = match vectors {
         [x] => x.columns().len(),
         [x, h] => x.columns().len() + h.columns().len(),
         all => all.iter().map(|v| v.columns().len()).sum(),
     };
-    ROWS * (1 + P) + blocks * weights.block_words()
+    ROWS * (1 + vectors.len()) + blocks * weights.block_words()
 }
 
 /// Whether there are so many words, and no vector is empty: so it is in every checked model.
 #[inline(always)]
-fn fits<const P: usize>(records: &[i32], words: usize, vectors: &[Vector; P]) -> bool {
+fn fits(records: &[i32], words: usize, vectors: &[Vector]) -> bool {
     let some = |v: &Vector| !v.columns().is_empty();
-    let all = match vectors.as_slice() {
+    let all = match vectors {
         [x] => some(x),
         [x, h] => some(x) && some(h),
         all => all.iter().all(some),
@@ -126,11 +126,11 @@ fn fits<const P: usize>(records: &[i32], words: usize, vectors: &[Vector; P]) ->
 /// A record has four biases, then four multipliers a vector, then the blocks of each vector. Yields nothing if a vector is
 /// empty or the records are too few words, which no checked model's are.
 #[inline(always)]
-pub(crate) fn rows<'a, const P: usize>(
+pub(crate) fn rows<'a>(
     weights: Weights,
     records: &'a [i32],
     count: usize,
-    vectors: &'a [Vector<'a>; P],
+    vectors: &'a [Vector<'a>],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
     let words = record_words(weights, vectors);
     let function = active::function(weights);

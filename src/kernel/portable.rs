@@ -98,7 +98,7 @@ pub(crate) fn prepare(_weights: Weights, _columns: &[Four]) -> (usize, [i32; 2 *
 /// # Safety
 /// None is needed; other kernels want a record with the words that the vectors take.
 #[inline(always)]
-pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(weights: Function, words: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     let block_words = weights.block_words();
     match weights {
         Weights::W8 => record(words, vectors, block_words, |blocks, vector| dot32(Weights::W8, blocks, vector)),

@@ -1,4 +1,4 @@
-//! Fully connected and simple recurrent layers: `activation(W x + b)` and `activation(W x + U h + b)`.
+//! Fully connected: `activation(W x + b)`, and what a simple recurrent layer has of it.
 //!
 //! The multipliers are chosen by the converter so that a linear or relu output comes out in units of the layer's `scale`
 //! at once; sigmoid and tanh go through Q16.16 and yield Q0.15.
@@ -8,7 +8,7 @@ use crate::model::header::{Activation, Weights};
 use crate::numeric::activation::{hard_sigmoid_raw, sigmoid_raw, tanh_raw};
 use crate::numeric::rounding::saturate_q15;
 
-/// One dense or simple recurrent layer of a checked model.
+/// One dense layer of a checked model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dense<'a> {
     pub(crate) records: &'a [i32],
@@ -25,15 +25,28 @@ pub(crate) enum Outputs<'a> {
     Narrow(&'a mut [[i16; ROWS]]),
 }
 
-impl Dense<'_> {
-    /// One step on the vectors of its one or two matrices, which are padded as the outputs are.
-    pub(crate) fn step<const P: usize>(&self, inputs: [&[Four]; P], mut out: Outputs) {
-        let vectors = inputs.map(|x| Vector::new(self.weights, x));
-        let count = match &out {
+impl Outputs<'_> {
+    /// How many fours.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        match self {
             Outputs::Wide(out) => out.len(),
             Outputs::Narrow(out) => out.len(),
-        };
-        for (k, z) in kernel::rows(self.weights, self.records, count, &vectors).enumerate() {
+        }
+    }
+}
+
+impl Dense<'_> {
+    /// One step on its input, which is padded as the outputs are.
+    pub(crate) fn step(&self, x: &[Four], out: Outputs) {
+        let vectors = [Vector::new(self.weights, x)];
+        self.fill(kernel::rows(self.weights, self.records, out.len(), &vectors), out);
+    }
+
+    /// Outputs from pre-activations.
+    #[inline(always)]
+    pub(super) fn fill(&self, rows: impl Iterator<Item = [i32; ROWS]>, mut out: Outputs) {
+        for (k, z) in rows.enumerate() {
             let y = self.activate(z);
             match &mut out {
                 Outputs::Wide(out) => {

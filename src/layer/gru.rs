@@ -13,8 +13,9 @@
 //! | `r h` | Q0.15, rounded half up |
 //! | the state behind `h` | i32 with [`FRAC`] fractional bits: 16 would not decay where `z` is near 1 |
 
-use crate::kernel::{self, Four, ROWS, Vector, mul_high};
-use crate::model::header::Weights;
+use super::sums::{Sums, at};
+use crate::kernel::{Four, ROWS, mul_high};
+use crate::model::layer::SECTIONS;
 use crate::numeric::activation::{gate_raw, tanh_raw};
 use crate::numeric::rounding::saturate_q15;
 
@@ -24,21 +25,19 @@ pub const FRAC: u8 = 30;
 /// One GRU layer of a checked model: its records in the order of [`Shape::sections`](crate::model::layer::Shape::sections).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gru<'a> {
-    pub(crate) sections: [&'a [i32]; 4],
-    pub(crate) weights: Weights,
+    pub(crate) sections: [&'a [i32]; SECTIONS],
     pub(crate) z_shift: u8,
     pub(crate) hard: bool,
 }
 
 impl Gru<'_> {
     /// One step with the reset gate after the product. Vectors are padded; `h_next` must not be `h`.
-    pub(crate) fn step_after(&self, x: &[Four], h: &[Four], state: &mut [i32], h_next: &mut [i16]) {
+    #[inline(never)] // one for each way that the matrices stand
+    pub(crate) fn step_after(&self, sums: &impl Sums, state: &mut [i32], h_next: &mut [i16]) {
         let count = state.len().div_ceil(ROWS);
-        let (x, h) = ([Vector::new(self.weights, x)], [Vector::new(self.weights, h)]);
-        let both = [x[0], h[0]];
-        let [r, z, nx, nh] = self.sections;
-        let gates = kernel::rows(self.weights, r, count, &both).zip(kernel::rows(self.weights, z, count, &both));
-        let parts = kernel::rows(self.weights, nx, count, &x).zip(kernel::rows(self.weights, nh, count, &h));
+        let [ra, rb, za, zb, nx, nh] = self.sections;
+        let gates = sums.rows([ra, rb], count).zip(sums.rows([za, zb], count));
+        let parts = sums.input(nx, count).zip(sums.hidden(nh, count));
         let units = state.chunks_mut(ROWS).zip(h_next.chunks_mut(ROWS));
         for (((r, z), (nx, nh)), (state, h_next)) in gates.zip(parts).zip(units) {
             for (k, (state, h_next)) in state.iter_mut().zip(h_next).enumerate() {
@@ -49,28 +48,27 @@ impl Gru<'_> {
         }
     }
 
-    /// One step with the reset gate before the product. `reset` is scratch, padded as `h`.
-    pub(crate) fn step_before(
-        &self,
-        x: &[Four],
-        h: &[Four],
-        state: &mut [i32],
-        h_next: &mut [i16],
-        reset: &mut [Four],
-    ) {
-        let count = state.len().div_ceil(ROWS);
-        let both = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
-        let [r, z, n, _] = self.sections;
+    /// The first half of a step with the reset gate before the product: the reset hidden state into `reset`, padded as `h`.
+    #[inline(never)]
+    pub(crate) fn reset(&self, sums: &impl Sums, h: &[Four], reset: &mut [Four]) {
+        let [ra, rb, ..] = self.sections;
+        let count = h.len();
         let hidden = bytemuck::cast_slice::<Four, i16>(h).chunks(ROWS);
         let scratch = bytemuck::cast_slice_mut::<Four, i16>(reset).chunks_mut(ROWS);
-        for (r, (h, reset)) in kernel::rows(self.weights, r, count, &both).zip(hidden.zip(scratch)) {
+        for (r, (h, reset)) in sums.rows([ra, rb], count).zip(hidden.zip(scratch)) {
             for (k, (h, reset)) in h.iter().zip(reset).enumerate() {
                 let gate = gate_raw(self.hard, self.shifted(r, k));
                 *reset = ((gate * i32::from(*h) + (1 << 14)) >> 15) as i16;
             }
         }
-        let candidates = [Vector::new(self.weights, x), Vector::new(self.weights, reset)];
-        let rows = kernel::rows(self.weights, z, count, &both).zip(kernel::rows(self.weights, n, count, &candidates));
+    }
+
+    /// The second half, the candidates' sums being of the reset hidden state.
+    #[inline(never)]
+    pub(crate) fn step_before<S: Sums>(&self, [sums, candidates]: [&S; 2], state: &mut [i32], h_next: &mut [i16]) {
+        let count = state.len().div_ceil(ROWS);
+        let [_, _, za, zb, na, nb] = self.sections;
+        let rows = sums.rows([za, zb], count).zip(candidates.rows([na, nb], count));
         let units = state.chunks_mut(ROWS).zip(h_next.chunks_mut(ROWS));
         for ((z, n), (state, h_next)) in rows.zip(units) {
             for (k, (state, h_next)) in state.iter_mut().zip(h_next).enumerate() {
@@ -93,9 +91,4 @@ impl Gru<'_> {
         let state = ((32768 - z) * n).saturating_add(kept); // the product is Q0.30, at most 2^30
         (state, saturate_q15(((state >> (FRAC - 16)) + 1) >> 1))
     }
-}
-
-#[inline(always)]
-fn at(z: [i32; ROWS], k: usize) -> i32 {
-    z.get(k).copied().unwrap_or(0)
 }

@@ -1,4 +1,5 @@
-//! LSTMs with hard sigmoids, peepholes (Gers et al. 2002) or a projection of the hidden state (Sak et al. 2014).
+//! LSTMs with hard sigmoids, peepholes (Gers et al. 2002), a projection of the hidden state (Sak et al. 2014), or matrices in
+//! formats of their own.
 //!
 //! As [`lstm`](super::lstm), and:
 //!
@@ -10,16 +11,18 @@
 
 use super::dense::{Dense, Outputs};
 use super::lstm::Update;
-use crate::kernel::{self, Four, ROWS, Vector};
+use super::sums::Sums;
+use crate::kernel::{Four, ROWS};
 use crate::model::header::{Activation, Weights};
 
 /// One such layer of a checked model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LstmVariant<'a> {
-    pub(crate) records: &'a [i32],
+    pub(crate) sections: [&'a [i32]; 2],
     /// Three words a unit, for i, f and o; or none.
     pub(crate) peepholes: &'a [i32],
     pub(crate) projection: &'a [i32],
+    /// Of the projection.
     pub(crate) weights: Weights,
     pub(crate) cell_frac: u8,
     pub(crate) z_shift: u8,
@@ -29,10 +32,10 @@ pub(crate) struct LstmVariant<'a> {
 
 impl LstmVariant<'_> {
     /// One step up to `o tanh(c)`, which `out` receives: the hidden state, or what is projected to it.
-    pub(crate) fn step(&self, x: &[Four], h: &[Four], cell: &mut [i32], out: &mut [i16]) {
+    #[inline(never)] // one for each way that the matrices stand
+    pub(crate) fn step(&self, sums: &impl Sums, cell: &mut [i32], out: &mut [i16]) {
         let update = Update::new(self.cell_frac, self.z_shift);
-        let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
-        let rows = kernel::rows(self.weights, self.records, cell.len(), &vectors);
+        let rows = sums.rows(self.sections, cell.len());
         let (peepholes, _) = self.peepholes.as_chunks::<3>();
         let shift = u32::from(self.cell_frac) + u32::from(self.peephole_frac) - 16;
         for (k, (z, (c, out))) in rows.zip(cell.iter_mut().zip(out)).enumerate() {
@@ -45,6 +48,6 @@ impl LstmVariant<'_> {
     pub(crate) fn project(&self, hidden: &[Four], out: &mut [[i16; ROWS]]) {
         let dense =
             Dense { records: self.projection, weights: self.weights, activation: Activation::Linear, z_shift: 0 };
-        dense.step([hidden], Outputs::Narrow(out));
+        dense.step(hidden, Outputs::Narrow(out));
     }
 }

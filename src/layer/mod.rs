@@ -1,7 +1,7 @@
 //! The layers: one step each, on buffers whose sizes the loader has checked.
 //!
 //! A layer reads its records in order, once a step, from the words section of the blob. All but `input`, `lstm` and `dense`
-//! are of the feature `layers`; the simple recurrent layer is a dense one with two vectors.
+//! are of the feature `layers`.
 
 pub mod dense;
 #[cfg(feature = "layers")]
@@ -14,5 +14,9 @@ pub mod lstm;
 pub mod lstm_variants;
 #[cfg(feature = "layers")]
 pub mod norm;
+#[cfg(feature = "layers")]
+pub mod rnn;
+#[cfg(feature = "layers")]
+pub(crate) mod sums;
 #[cfg(feature = "layers")]
 pub mod window;

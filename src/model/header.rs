@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The first four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"CELL";
 /// The version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 5;
 /// Bytes before the header: magic, version, two zero bytes, total length, header length, CRC-32.
 pub const PREFIX_BYTES: usize = 20;
 /// The most layers that a model may have.

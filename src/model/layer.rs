@@ -45,39 +45,80 @@ pub enum Layer {
 }
 
 /// Records of one kind: how many, and the columns of their one or two matrices.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Section {
     /// Number of records.
     pub records: usize,
     /// Columns of each matrix; 0 for one that is not there.
     pub columns: [usize; 2],
+    /// Format of the weights.
+    pub weights: Weights,
+    /// Columns that have a multiplier of their own, a multiple of [`COLUMNS`]; 0 for all of a matrix.
+    pub group: usize,
+    /// Whether its rows are added to those of the section before it.
+    pub added: bool,
 }
 
 impl Section {
-    /// Words of one record: four biases, four multipliers a matrix, the blocks of each.
+    /// No records.
+    pub const NONE: Self = Self::new(0, [0; 2], Weights::W8);
+
+    /// Records whose matrices have a multiplier each.
+    pub const fn new(records: usize, columns: [usize; 2], weights: Weights) -> Self {
+        Self { records, columns, weights, group: 0, added: false }
+    }
+
+    /// The widths of the parts of a row that have a multiplier each: a matrix is one, for only other layers have groups.
+    #[cfg(not(feature = "layers"))]
+    pub fn parts(&self) -> impl Iterator<Item = usize> {
+        self.columns.into_iter().filter(|&columns| columns > 0)
+    }
+
+    /// The widths of the parts of a row that have a multiplier each, matrix by matrix.
+    #[cfg(feature = "layers")]
+    pub fn parts(&self) -> impl Iterator<Item = usize> {
+        let group = if self.group == 0 { usize::MAX } else { self.group };
+        self.columns.into_iter().flat_map(move |columns| {
+            let mut rest = columns;
+            core::iter::from_fn(move || {
+                let part = rest.min(group);
+                rest -= part;
+                (part > 0).then_some(part)
+            })
+        })
+    }
+
+    /// Whether its rows are added to those of the section before it; only other layers have such.
+    #[inline(always)]
+    pub(super) const fn is_added(&self) -> bool {
+        cfg!(feature = "layers") && self.added
+    }
+
+    /// Words of one record: four biases, four multipliers a part, the blocks of each.
     #[inline(never)] // many callers, none of them on a step's way
-    pub const fn record_words(&self, weights: Weights) -> usize {
-        let [a, b] = self.columns;
-        let products = if b == 0 { 1 } else { 2 };
-        ROWS * (1 + products) + (a.div_ceil(COLUMNS) + b.div_ceil(COLUMNS)) * weights.block_words()
+    pub fn record_words(&self) -> usize {
+        self.parts().fold(ROWS, |sum, part| sum + ROWS + part.div_ceil(COLUMNS) * self.weights.block_words())
     }
 
     /// Words of all records.
-    pub const fn words(&self, weights: Weights) -> usize {
-        self.records.saturating_mul(self.record_words(weights))
+    pub fn words(&self) -> usize {
+        self.records.saturating_mul(self.record_words())
     }
 }
 
+/// The most kinds of records of a layer.
+pub const SECTIONS: usize = if cfg!(feature = "layers") { 6 } else { 1 };
+
 /// What follows from a layer and the width of its input: its sizes, and what others ask of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
     /// The layer's records, kind by kind in their order in the blob.
     ///
     /// A record is four rows. An LSTM's are one unit: the rows are the gates in the order of
     /// [`Gate`](super::header::Gate), the matrices W and U; the projection's records follow. Of all others a record is four
     /// units. A GRU has the reset gates, the update gates, then the candidates: their part of x and their part of h, or
-    /// both at once where the reset gate acts before.
-    pub sections: [Section; 4],
+    /// both at once where the reset gate acts before. Where W and U differ in format, each has records of its own.
+    pub sections: [Section; SECTIONS],
     /// Words behind the records: peepholes, tables, gains, and the state before the first step.
     pub extra: usize,
     /// Values of the 32-bit state: an LSTM's cells, the units of a GRU.
@@ -90,15 +131,17 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Of a layer that has nothing.
+    pub const NONE: Self = Self { sections: [Section::NONE; SECTIONS], extra: 0, cells: 0, memory: 0 };
+
     /// Words of all records; as many as there are numbers, if they are more.
-    pub fn record_words(&self, weights: Option<Weights>) -> usize {
-        let Some(weights) = weights else { return 0 };
-        self.sections.iter().fold(0, |sum: usize, s| sum.saturating_add(s.words(weights)))
+    pub fn record_words(&self) -> usize {
+        self.sections.iter().fold(0, |sum: usize, s| sum.saturating_add(s.words()))
     }
 
     /// Of a recurrent layer with `cells` values of 32-bit state and, if it has one that is not zero, `initial` words of the
     /// state before the first step.
-    pub const fn recurrent(sections: [Section; 4], cells: usize, initial: bool, width: usize) -> Self {
+    pub const fn recurrent(sections: [Section; SECTIONS], cells: usize, initial: bool, width: usize) -> Self {
         let extra = if initial { cells + packed_words(width) } else { 0 };
         Self { sections, extra, cells, memory: 1 + cells }
     }
@@ -121,14 +164,6 @@ impl Layer {
             Layer::Lstm { .. } => Q15_SCALE,
             Layer::Dense { scale, .. } => *scale,
             Layer::More(more) => more.scale(),
-        }
-    }
-
-    /// Format of the layer's weights, if it has matrices.
-    pub const fn weights(&self) -> Option<Weights> {
-        match self {
-            Layer::Lstm { weights, .. } | Layer::Dense { weights, .. } => Some(*weights),
-            Layer::More(more) => more.weights(),
         }
     }
 
@@ -172,13 +207,13 @@ impl Layer {
     pub fn shape(&self, inputs: usize) -> Shape {
         let width = self.width();
         match self {
-            Layer::Lstm { initial, .. } => {
-                let units = Section { records: width, columns: [inputs, width] };
+            Layer::Lstm { initial, weights, .. } => {
+                let units = Section::new(width, [inputs, width], *weights);
                 Shape::recurrent(sections([units]), width, *initial, width)
             }
-            Layer::Dense { .. } => {
-                let rows = Section { records: width.div_ceil(ROWS), columns: [inputs, 0] };
-                Shape { sections: sections([rows]), ..Shape::default() }
+            Layer::Dense { weights, .. } => {
+                let rows = Section::new(width.div_ceil(ROWS), [inputs, 0], *weights);
+                Shape { sections: sections([rows]), ..Shape::NONE }
             }
             Layer::More(more) => more.shape(inputs),
         }
@@ -186,8 +221,8 @@ impl Layer {
 }
 
 /// Sections and none behind them.
-pub(super) fn sections<const N: usize>(some: [Section; N]) -> [Section; 4] {
-    let mut all = [Section::default(); 4];
+pub(super) fn sections<const N: usize>(some: [Section; N]) -> [Section; SECTIONS] {
+    let mut all = [Section::NONE; SECTIONS];
     all.iter_mut().zip(some).for_each(|(slot, section)| *slot = section);
     all
 }

@@ -158,16 +158,22 @@ fn records(model: &Model) -> Result<(), LoadError> {
         let z_shift = scales(layer).ok_or(LoadError::Scale { layer: index })?;
         let shape = layer.shape(place.inputs);
         let mut record = 0;
-        for (kind, section) in shape.sections.iter().enumerate() {
-            let Some(weights) = layer.weights() else { break };
+        for (kind, section) in shape.sections.iter().enumerate().filter(|(_, s)| !s.is_added()) {
             let shift = match layer {
                 Layer::More(more) => more::shift(more, kind, z_shift),
                 Layer::Lstm { .. } | Layer::Dense { .. } => z_shift,
             };
-            let size = section.record_words(weights);
+            let mut mine = words.split_off(..section.words()).unwrap_or_default();
+            let added = shape.sections.get(kind + 1).filter(|s| s.is_added());
+            let mut others = added.and_then(|s| words.split_off(..s.words())).unwrap_or_default();
             for _ in 0..section.records {
-                let mine = words.split_off(..size).unwrap_or_default();
-                if !record_fits(weights, section, mine, shift) {
+                let mut z = [0; ROWS];
+                let fits = reach(section, &mut mine, &mut z).and(match added {
+                    Some(section) => reach(section, &mut others, &mut z),
+                    None => Some(()),
+                });
+                let limit = u64::from(i32::MAX as u32 >> (shift & 31));
+                if fits.is_none() || z.iter().any(|&z| z > limit) {
                     return Err(LoadError::Accumulator { layer: index, record });
                 }
                 record += 1;
@@ -223,9 +229,9 @@ mod more {
             More::Embedding { rows, weights, .. } => {
                 inputs == 1 && rows > 0 && rows <= 1 << 15 && weights != Weights::W4
             }
-            More::LstmVariant { units, projection, .. } => projection <= units,
-            More::Rnn { activation, .. } => activation != Activation::Softmax,
-            More::Gru { .. } => true,
+            More::LstmVariant { units, formats, projection, .. } => projection <= units && formats.fit([inputs, width]),
+            More::Rnn { activation, formats, .. } => activation != Activation::Softmax && formats.fit([inputs, width]),
+            More::Gru { formats, .. } => formats.fit([inputs, width]),
         }
     }
 
@@ -247,8 +253,8 @@ mod more {
     /// The shift that a kind of record must bear: the two parts of a GRU's candidate are added, a projection is not shifted.
     pub(super) fn shift(more: &More, kind: usize, z_shift: u8) -> u8 {
         match more {
-            More::Gru { reset_after: true, .. } if kind >= 2 => z_shift + 1,
-            More::LstmVariant { .. } if kind == 1 => 0,
+            More::Gru { reset_after: true, .. } if kind >= 4 => z_shift + 1,
+            More::LstmVariant { .. } if kind == 2 => 0,
             _ => z_shift,
         }
     }
@@ -292,33 +298,22 @@ mod more {
     }
 }
 
-/// Whether no input can overflow an accumulator or a pre-activation of this record.
-fn record_fits(weights: Weights, section: &Section, record: &[i32], z_shift: u8) -> bool {
-    let block = weights.block_words();
-    let products = if section.columns[1] == 0 { 1 } else { 2 };
-    let Some((bias, rest)) = record.split_first_chunk::<ROWS>() else {
-        return false;
-    };
-    let Some((multipliers, mut blocks)) = rest.split_at_checked(products * ROWS) else {
-        return false;
-    };
-    let [b0, b1, b2, b3] = *bias;
-    let mut z: [u64; ROWS] =
-        [b0.unsigned_abs().into(), b1.unsigned_abs().into(), b2.unsigned_abs().into(), b3.unsigned_abs().into()];
-    for (m, columns) in multipliers.as_chunks::<ROWS>().0.iter().zip(section.columns) {
-        let Some((mine, others)) = blocks.split_at_checked(columns.div_ceil(COLUMNS) * block) else {
-            return false;
-        };
-        blocks = others;
-        for ((z, &m), acc) in z.iter_mut().zip(m).zip(accumulator_bounds(weights, mine)) {
-            let Some(product) = product_bound(weights, acc, m) else {
-                return false;
-            };
-            *z += product;
+/// Adds to `z` what each row of the next record can reach on any input; none if an accumulator can overflow.
+#[inline(never)] // twice in a loop that runs once
+fn reach(section: &Section, records: &mut &[i32], z: &mut [u64; ROWS]) -> Option<()> {
+    let mut record = records.split_off(..section.record_words())?;
+    let weights = section.weights;
+    let biases = record.split_off(..ROWS)?;
+    z.iter_mut().zip(biases).for_each(|(z, b)| *z += u64::from(b.unsigned_abs()));
+    let mut multipliers = record.split_off(..section.parts().count() * ROWS)?;
+    for columns in section.parts() {
+        let blocks = record.split_off(..columns.div_ceil(COLUMNS) * weights.block_words())?;
+        for ((z, &m), acc) in z.iter_mut().zip(multipliers.split_off(..ROWS)?).zip(accumulator_bounds(weights, blocks))
+        {
+            *z += product_bound(weights, acc, m)?;
         }
     }
-    let limit = u64::from(i32::MAX as u32 >> (z_shift & 31));
-    z.iter().all(|&z| z <= limit)
+    Some(())
 }
 
 /// The largest magnitude of a requantized accumulator, or none if the accumulator or the multiplier is not allowed. Not

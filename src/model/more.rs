@@ -2,8 +2,68 @@
 
 use super::header::{Activation, Q15_SCALE, Weights, packed_words};
 use super::layer::{Section, Shape, sections};
-use crate::kernel::ROWS;
+use crate::kernel::{COLUMNS, ROWS};
 use serde::{Deserialize, Serialize};
+
+/// The most parts of a row that have a multiplier each, in both matrices of a recurrent layer.
+pub const MAX_PARTS: usize = 8;
+
+/// Formats of a recurrent layer's two matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Formats {
+    /// Of `W`, by which the input is multiplied, and of a projection.
+    pub w: Weights,
+    /// Of `U`, by which the hidden state is multiplied.
+    pub u: Weights,
+    /// Columns of 4-bit weights that have a multiplier of their own, a multiple of [`COLUMNS`]; 0 for all of a matrix.
+    pub group: u16,
+}
+
+impl Formats {
+    /// Both alike, with a multiplier a row and matrix.
+    pub const fn of(weights: Weights) -> Self {
+        Self { w: weights, u: weights, group: 0 }
+    }
+
+    /// Whether both matrices share their records, and a step one pass.
+    pub const fn is_joint(self) -> bool {
+        matches!(
+            (self.w, self.u),
+            (Weights::W8, Weights::W8) | (Weights::W16, Weights::W16) | (Weights::W4, Weights::W4)
+        ) && self.group == 0
+    }
+
+    /// Columns of a matrix of this format that have a multiplier of their own.
+    pub const fn group_of(self, weights: Weights) -> usize {
+        if matches!(weights, Weights::W4) { self.group as usize } else { 0 }
+    }
+
+    /// Whether no row has more parts than a step can hold.
+    pub fn fit(self, columns: [usize; 2]) -> bool {
+        let parts: usize = self.apart(1, columns).iter().map(|s| s.parts().count()).sum();
+        usize::from(self.group).is_multiple_of(COLUMNS) && parts <= MAX_PARTS
+    }
+
+    /// The records of both matrices: in the first section alone, if they share them.
+    pub(super) fn sections(self, records: usize, columns: [usize; 2]) -> [Section; 2] {
+        if self.is_joint() {
+            [Section::new(records, columns, self.w), Section::NONE]
+        } else {
+            self.apart(records, columns)
+        }
+    }
+
+    /// The records of each matrix; the second one's rows are added to the first one's.
+    fn apart(self, records: usize, [x, h]: [usize; 2]) -> [Section; 2] {
+        let of = |weights, columns, added| Section {
+            group: self.group_of(weights),
+            added,
+            ..Section::new(records, [columns, 0], weights)
+        };
+        [of(self.w, x, false), of(self.u, h, true)]
+    }
+}
 
 /// A layer that only some models have.
 ///
@@ -16,8 +76,8 @@ pub enum More {
     Gru {
         /// Hidden units, `H`.
         units: u16,
-        /// Format of all weight matrices.
-        weights: Weights,
+        /// Formats of the weight matrices.
+        formats: Formats,
         /// Left shift to Q16.16.
         z_shift: u8,
         /// Whether it begins with a state that is not zero.
@@ -31,8 +91,8 @@ pub enum More {
     Rnn {
         /// Hidden units, `H`.
         units: u16,
-        /// Format of both weight matrices.
-        weights: Weights,
+        /// Formats of both weight matrices.
+        formats: Formats,
         /// What follows the matrices; not softmax.
         activation: Activation,
         /// Left shift to Q16.16, for activations that squash; 0 otherwise.
@@ -46,8 +106,8 @@ pub enum More {
     LstmVariant {
         /// Cells, `H`.
         units: u16,
-        /// Format of all weight matrices.
-        weights: Weights,
+        /// Formats of the weight matrices.
+        formats: Formats,
         /// Fractional bits of the cell state.
         cell_frac: u8,
         /// Left shift to Q16.16.
@@ -137,17 +197,6 @@ impl More {
         }
     }
 
-    /// Format of the layer's weights, if it has matrices or a table.
-    pub const fn weights(&self) -> Option<Weights> {
-        match *self {
-            More::Gru { weights, .. }
-            | More::Rnn { weights, .. }
-            | More::LstmVariant { weights, .. }
-            | More::Embedding { weights, .. } => Some(weights),
-            More::Norm { .. } | More::Window { .. } | More::Concat { .. } => None,
-        }
-    }
-
     /// Whether the layer carries a hidden state from step to step.
     pub const fn is_recurrent(&self) -> bool {
         matches!(self, More::Gru { .. } | More::Rnn { .. } | More::LstmVariant { .. })
@@ -180,6 +229,14 @@ impl More {
         }
     }
 
+    /// Values of the 32-bit state.
+    pub const fn cells(&self) -> usize {
+        match *self {
+            More::Gru { units, .. } | More::LstmVariant { units, .. } => units as usize,
+            _ => 0,
+        }
+    }
+
     /// The second of the sources that the layer joins, if it does.
     pub const fn second(&self) -> Option<u8> {
         if let More::Concat { second, .. } = *self { Some(second) } else { None }
@@ -189,37 +246,42 @@ impl More {
     pub fn shape(&self, inputs: usize) -> Shape {
         let width = self.width();
         let fours = width.div_ceil(ROWS);
-        let both = Section { records: fours, columns: [inputs, width] };
         match *self {
-            More::Gru { units, initial, reset_after, .. } => {
-                let [x, h] = [inputs, width].map(|columns| Section { records: fours, columns: [columns, 0] });
-                let kinds = if reset_after { [both, both, x, h] } else { [both, both, both, Section::default()] };
-                let mut shape = Shape::recurrent(kinds, width, initial, width);
+            More::Gru { units, formats, initial, reset_after, .. } => {
+                let [[ra, rb], [za, zb]] = [formats.sections(fours, [inputs, width]); 2];
+                let [na, nb] = if reset_after {
+                    let [x, h] = formats.apart(fours, [inputs, width]);
+                    [x, Section { added: false, ..h }]
+                } else {
+                    [ra, rb]
+                };
+                let mut shape = Shape::recurrent([ra, rb, za, zb, na, nb], self.cells(), initial, width);
                 shape.memory += if reset_after { 0 } else { packed_words(units.into()) };
                 shape
             }
-            More::Rnn { initial, .. } => Shape::recurrent(sections([both]), 0, initial, width),
-            More::LstmVariant { units, initial, peephole, projection, .. } => {
+            More::Rnn { formats, initial, .. } => {
+                Shape::recurrent(sections(formats.sections(fours, [inputs, width])), self.cells(), initial, width)
+            }
+            More::LstmVariant { units, formats, initial, peephole, projection, .. } => {
                 let units = usize::from(units);
-                let cells = Section { records: units, columns: [inputs, width] };
-                let projected = Section { records: fours, columns: [units, 0] };
+                let [wx, uh] = formats.sections(units, [inputs, width]);
                 let has_projection = projection > 0;
-                let kinds = if has_projection { sections([cells, projected]) } else { sections([cells]) };
-                let mut shape = Shape::recurrent(kinds, units, initial, width);
+                let projected = if has_projection { Section::new(fours, [units, 0], formats.w) } else { Section::NONE };
+                let mut shape = Shape::recurrent(sections([wx, uh, projected]), self.cells(), initial, width);
                 shape.extra += if peephole.is_some() { 3 * units } else { 0 };
                 shape.memory += if has_projection { packed_words(units) } else { 0 };
                 shape
             }
             More::Embedding { rows, weights, .. } => {
-                Shape { extra: usize::from(rows).saturating_mul(row_words(width, weights)), ..Shape::default() }
+                Shape { extra: usize::from(rows).saturating_mul(row_words(width, weights)), ..Shape::NONE }
             }
-            More::Norm { .. } => Shape { extra: 2 * width, ..Shape::default() },
+            More::Norm { .. } => Shape { extra: 2 * width, ..Shape::NONE },
             More::Window { taps, dilation, causal, .. } => Shape {
                 extra: if causal { packed_words(inputs) } else { 0 },
                 memory: reach(taps, dilation).saturating_mul(packed_words(inputs)).saturating_add(2),
-                ..Shape::default()
+                ..Shape::NONE
             },
-            More::Concat { .. } => Shape::default(),
+            More::Concat { .. } => Shape::NONE,
         }
     }
 }

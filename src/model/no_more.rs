@@ -1,6 +1,5 @@
 //! Builds without the feature `layers`: there are no layers but LSTM and dense, and a blob that has one does not decode.
 
-use super::header::Weights;
 use super::layer::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +14,6 @@ impl More {
     }
 
     pub(super) const fn scale(&self) -> f32 {
-        match *self {}
-    }
-
-    pub(super) const fn weights(&self) -> Option<Weights> {
         match *self {}
     }
 

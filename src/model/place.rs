@@ -29,6 +29,9 @@ pub struct Place {
     pub records: usize,
     /// Words of the records.
     pub record_words: usize,
+    /// Words of each kind of records, for layers that have several.
+    #[cfg(feature = "layers")]
+    pub sections: [u32; super::layer::SECTIONS],
     /// Words behind the records.
     pub extra_words: usize,
     /// The first word of state: the counter of outputs, then what the node carries, then its outputs.
@@ -96,7 +99,9 @@ fn place(header: &Header, k: usize, node: &Node, records: usize, state: usize) -
         inputs,
         width,
         records,
-        record_words: shape.record_words(node.layer.weights()),
+        record_words: shape.record_words(),
+        #[cfg(feature = "layers")]
+        sections: shape.sections.map(|s| s.words() as u32),
         extra_words: shape.extra,
         state,
         memory_words: shape.memory,

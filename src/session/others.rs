@@ -6,6 +6,8 @@ use crate::kernel::Four;
 use crate::layer::dense::{Dense, Outputs};
 use crate::layer::gru::Gru;
 use crate::layer::lstm_variants::LstmVariant;
+use crate::layer::rnn::Rnn;
+use crate::layer::sums::{Apart, Joint, Sums};
 use crate::layer::window::Window;
 use crate::layer::{embedding, norm};
 use crate::model::Place;
@@ -15,40 +17,63 @@ use crate::model::more::{More, reach, row_words};
 /// One step of a recurrent layer from its input and hidden state to the next hidden state in `out`; `memory` begins with the
 /// 32-bit state.
 #[inline(never)]
-pub(super) fn recur(more: &More, step: &Step, [x, h]: [&[Four]; 2], mut memory: &mut [i32], out: &mut [i32]) {
-    let shape = more.shape(step.place.inputs);
-    let cell = take_mut(&mut memory, shape.cells);
+pub(super) fn recur(more: &More, step: &Step, vectors: [&[Four]; 2], memory: &mut [i32], out: &mut [i32]) {
+    let (More::Gru { formats, .. } | More::Rnn { formats, .. } | More::LstmVariant { formats, .. }) = *more else {
+        return;
+    };
+    if formats.is_joint() {
+        recur_with(more, step, vectors, memory, out, |v| Joint::new(formats, v));
+    } else {
+        recur_with(more, step, vectors, memory, out, |v| Apart::new(formats, v));
+    }
+}
+
+/// The same with what prepares the vectors for the matrices as they stand.
+#[inline(always)]
+fn recur_with<'v, S: Sums + 'v>(
+    more: &More,
+    step: &Step,
+    [x, h]: [&'v [Four]; 2],
+    mut memory: &'v mut [i32],
+    out: &mut [i32],
+    prepare: impl Fn([&'v [Four]; 2]) -> S,
+) {
+    let cell = take_mut(&mut memory, more.cells());
     let mut records = step.records;
+    let sections = step.place.sections.map(|words| take(&mut records, words as usize));
+    let [wx, uh, projection_records, ..] = sections;
+    let sums = prepare([x, h]);
     match *more {
-        More::Gru { weights, z_shift, hard, reset_after, .. } => {
-            let sections = shape.sections.map(|s| take(&mut records, s.words(weights)));
-            let gru = Gru { sections, weights, z_shift, hard };
+        More::Gru { z_shift, hard, reset_after, .. } => {
+            let gru = Gru { sections, z_shift, hard };
             if reset_after {
-                gru.step_after(x, h, cell, halves_mut(out));
+                gru.step_after(&sums, cell, halves_mut(out));
             } else {
-                gru.step_before(x, h, cell, halves_mut(out), memory.as_chunks_mut().0);
+                let reset = memory.as_chunks_mut().0;
+                gru.reset(&sums, h, reset);
+                gru.step_before([&sums, &prepare([x, reset])], cell, halves_mut(out));
             }
         }
-        More::Rnn { weights, activation, z_shift, .. } => {
-            let dense = Dense { records, weights, activation, z_shift };
-            dense.step([x, h], Outputs::Narrow(halves_mut(out).as_chunks_mut().0));
+        More::Rnn { formats, activation, z_shift, .. } => {
+            let dense = Dense { records: &[], weights: formats.w, activation, z_shift };
+            let rnn = Rnn { sections: [wx, uh], dense };
+            rnn.step(&sums, Outputs::Narrow(halves_mut(out).as_chunks_mut().0));
         }
-        More::LstmVariant { units, weights, cell_frac, z_shift, hard, peephole, projection, .. } => {
-            let [cells, projected, ..] = shape.sections;
+        More::LstmVariant { units, formats, cell_frac, z_shift, hard, peephole, projection, .. } => {
             let lstm = LstmVariant {
-                records: take(&mut records, cells.words(weights)),
-                projection: take(&mut records, projected.words(weights)),
+                sections: [wx, uh],
+                projection: projection_records,
                 peepholes: if peephole.is_some() { take(&mut records, 3 * usize::from(units)) } else { &[] },
-                weights,
+                weights: formats.w,
                 cell_frac,
                 z_shift,
                 hard,
                 peephole_frac: peephole.unwrap_or(0),
             };
             if projection == 0 {
-                lstm.step(x, h, cell, halves_mut(out));
+                lstm.step(&sums, cell, halves_mut(out));
             } else {
-                lstm.step(x, h, cell, halves_mut(memory));
+                lstm.step(&sums, cell, halves_mut(memory));
                 lstm.project(fours(memory), halves_mut(out).as_chunks_mut().0);
             }
         }

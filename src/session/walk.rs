@@ -223,7 +223,7 @@ impl Step<'_> {
         } else {
             Outputs::Narrow(halves_mut(out).as_chunks_mut().0)
         };
-        dense.step([fours(x)], out);
+        dense.step(fours(x), out);
     }
 }
 

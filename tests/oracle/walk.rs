@@ -1,7 +1,7 @@
 //! The oracle: a quantized network by the definitions of docs/numeric.md, without a thought for speed.
 
 use cellstate::model::header::{Activation, Weights};
-use cellstate::model::layer::Layer as Kind;
+use cellstate::model::layer::{Layer as Kind, Section};
 use cellstate::model::more::{More, reach, row_words};
 use cellstate::numeric::{sigmoid, tanh};
 use cellstate_convert::quantize::{Layer, Quantized};
@@ -57,6 +57,45 @@ fn halves(words: &[i32]) -> Vector {
     words.iter().flat_map(|w| [i128::from(*w as i16), i128::from((*w >> 16) as i16)]).collect()
 }
 
+/// The rows of a layer, record by record.
+struct Rows<'a> {
+    layer: &'a Layer,
+    sections: Vec<Section>,
+}
+
+impl<'a> Rows<'a> {
+    fn new(layer: &'a Layer, inputs: usize) -> Self {
+        let shape = layer.node.layer.shape(inputs);
+        Self { layer, sections: shape.sections.into_iter().filter(|s| s.records > 0).collect() }
+    }
+
+    /// A row of a section on its vectors: its bias and all parts.
+    fn one(&self, section: usize, row: usize, vectors: &[&[i128]]) -> i128 {
+        let rows = &self.layer.sections[section];
+        let mut z = i128::from(rows.biases[row]);
+        let all = vectors.concat();
+        let mut columns = &all[..];
+        for part in &rows.products {
+            let mine = columns.split_off(..part.weights[row].len()).unwrap();
+            let sum: i128 = part.weights[row].iter().zip(mine).map(|(&w, x)| i128::from(w) * x).sum();
+            let acc = if self.sections[section].weights == Weights::W16 { round(sum, 8) } else { sum };
+            assert_eq!(i128::from(acc as i32), acc, "accumulator");
+            z += round(acc * i128::from(part.multipliers[row]), 32);
+        }
+        assert!(columns.is_empty());
+        z
+    }
+
+    /// A row of a set of sections: the second's is added to the first's, if it is one that is.
+    fn row(&self, set: usize, row: usize, vectors: &[&[i128]]) -> i128 {
+        let first = (0..self.sections.len()).filter(|&k| !self.sections[k].added).nth(set).unwrap();
+        match (self.sections.get(first + 1).filter(|s| s.added), vectors) {
+            (Some(_), [x, h]) => self.one(first, row, &[x]) + self.one(first + 1, row, &[h]),
+            _ => self.one(first, row, vectors),
+        }
+    }
+}
+
 /// What a node carries from step to step.
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
@@ -94,19 +133,9 @@ impl Memory {
         memory
     }
 
-    fn step(&mut self, layer: &Layer, x: &[i128], wide: bool) -> Option<Vector> {
-        // One product's part of a row, and the whole row: bias and all products.
-        let part = |section: usize, product: usize, row: usize, v: &[i128]| -> i128 {
-            let i = &layer.sections[section].products[product];
-            let sum: i128 = i.weights[row].iter().zip(v).map(|(&w, x)| i128::from(w) * x).sum();
-            let acc = if layer.node.layer.weights() == Some(Weights::W16) { round(sum, 8) } else { sum };
-            assert_eq!(i128::from(acc as i32), acc, "accumulator");
-            round(acc * i128::from(i.multipliers[row]), 32)
-        };
-        let row = |section: usize, row: usize, vectors: &[&[i128]]| -> i128 {
-            let parts = vectors.iter().enumerate().map(|(p, v)| part(section, p, row, v));
-            i128::from(layer.sections[section].biases[row]) + parts.sum::<i128>()
-        };
+    fn step(&mut self, layer: &Layer, inputs: usize, x: &[i128], wide: bool) -> Option<Vector> {
+        let rows = Rows::new(layer, inputs);
+        let row = |set: usize, row: usize, vectors: &[&[i128]]| rows.row(set, row, vectors);
         let h = self.h.clone();
         let out: Vector = match layer.node.layer {
             Kind::Lstm { units, cell_frac, z_shift, .. } => {
@@ -270,7 +299,8 @@ impl<'a> Oracle<'a> {
             if layer.node.backward {
                 order.reverse();
             }
-            let step = |&t: &usize| self.memories[k].step(layer, &inputs[t], self.wide[k]);
+            let width = self.width(layer.node.from);
+            let step = |&t: &usize| self.memories[k].step(layer, width, &inputs[t], self.wide[k]);
             let mut done: Vec<Vector> = order.iter().filter_map(step).collect();
             if layer.node.last {
                 done.drain(..done.len().saturating_sub(1));

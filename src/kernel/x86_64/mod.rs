@@ -59,13 +59,13 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
 /// # Safety
 /// The record has the words that the vectors take.
 #[inline(always)]
-pub(crate) unsafe fn call<const P: usize>(weights: Function, words: &[i32], vectors: &[Vector; P]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(weights: Function, words: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     // SAFETY: the caller's promise.
     let [z, ..] = unsafe {
         match weights {
-            Weights::W8 => together::<W8, 1, P>([words], vectors),
-            Weights::W4 => together::<W4, 1, P>([words], vectors),
-            Weights::W16 => together::<W16, 1, P>([words], vectors),
+            Weights::W8 => together::<W8, 1>([words], vectors),
+            Weights::W4 => together::<W4, 1>([words], vectors),
+            Weights::W16 => together::<W16, 1>([words], vectors),
         }
     };
     z
@@ -114,11 +114,11 @@ unsafe fn sixteens<F: Format, const P: usize>(
         for z in fours {
             let words = [(); TOGETHER].map(|()| records.next().unwrap_or_default());
             // SAFETY: the caller's promise.
-            *z = unsafe { together::<F, TOGETHER, P>(words, vectors) };
+            *z = unsafe { together::<F, TOGETHER>(words, vectors) };
         }
         for z in ones {
             // SAFETY: the caller's promise.
-            [*z, ..] = unsafe { together::<F, 1, P>([records.next().unwrap_or_default()], vectors) };
+            [*z, ..] = unsafe { together::<F, 1>([records.next().unwrap_or_default()], vectors) };
         }
         update(&z, cell, hidden, unit);
     }
@@ -137,13 +137,10 @@ fn update(z: &[[i32; ROWS]], cell: &mut [i32], hidden: &mut [i16], unit: impl Un
 /// # Safety
 /// Each record has the words that the vectors take.
 #[inline(always)]
-unsafe fn together<F: Format, const G: usize, const P: usize>(
-    records: [&[i32]; G],
-    vectors: &[Vector; P],
-) -> [[i32; ROWS]; TOGETHER] {
+unsafe fn together<F: Format, const G: usize>(records: [&[i32]; G], vectors: &[Vector]) -> [[i32; ROWS]; TOGETHER] {
     // SAFETY: the caller's promise: biases stand first.
     let mut z = unsafe { fours(records, 0) };
-    let mut start = ROWS * (1 + P);
+    let mut start = ROWS * (1 + vectors.len());
     for (k, vector) in vectors.iter().enumerate() {
         // SAFETY: the caller's promise: a vector's blocks stand where those of the one before end.
         let sums = unsafe { dots::<F, G>(records.map(|record| record.get_unchecked(start..)), vector) };

@@ -1,13 +1,15 @@
-//! A format for each layer, so that the blob fits in the flash that there is.
+//! A format for each matrix, so that the blob fits in the flash that there is.
 //!
-//! All begin with 16 bits. While the blob is too large, the layer whose next format costs the outputs the fewest dB for a
-//! byte saved goes there. Outputs are what counts here: the last layer does nothing to hidden states.
+//! All begin with 16 bits. While the blob is too large, the matrix whose next format costs the outputs the fewest dB for a
+//! byte saved goes there: 8 bits, 4 bits in groups of columns, 4 bits. Outputs are what counts here: the last layer does nothing to hidden states.
 
 use crate::measure::Recording;
 use crate::quantize::Unquantizable;
-use crate::quantize::levers::{How, Plan, uniform};
+use crate::quantize::levers::{How, Plan, grouped, matrices, uniform};
 use crate::search::{Bench, parallel};
 use cellstate::model::header::Weights;
+use cellstate::model::more::Formats;
+use cellstate_reference::Network;
 
 /// Why there is no blob within a budget.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,31 @@ impl From<Unquantizable> for OverBudget {
     }
 }
 
+/// Columns of a group of 4-bit weights.
+const GROUP: usize = 32;
+
+/// The formats that a layer may have next: one matrix smaller, or both, or without groups.
+fn smaller(network: &Network, k: usize, now: Formats) -> impl Iterator<Item = Formats> {
+    let below = |w: Weights| match w {
+        Weights::W16 => &[Weights::W8, Weights::W4][..],
+        Weights::W8 => &[Weights::W4][..],
+        Weights::W4 => &[][..],
+    };
+    let mut next = Vec::new();
+    if let Some(widths) = matrices(network, k) {
+        next.extend(below(now.w).iter().map(|&w| Formats { w, ..now }));
+        next.extend(below(now.u).iter().map(|&u| Formats { u, ..now }));
+        if now.w == now.u {
+            next.extend(below(now.w).iter().map(|&w| Formats { w, u: w, ..now }));
+        }
+        next = next.into_iter().map(|f| grouped(f, GROUP, widths)).collect();
+        next.extend((now.group > 0).then_some(Formats { group: 0, ..now }));
+    } else {
+        next.extend(below(now.w).iter().map(|&w| Formats::of(w)));
+    }
+    next.into_iter()
+}
+
 /// Chooses formats; `provenance` is the text that the blob will have.
 ///
 /// # Errors
@@ -49,15 +76,11 @@ pub fn formats(bench: &Bench, budget: usize, provenance: &str) -> Result<Plan, O
     let db = |plan: &[How]| bench.quality(plan, Recording::outputs).map_or(0.0, |q| q.db());
     while size > budget {
         let now = db(&plan);
-        let smaller = |k: usize| match plan[k].weights {
-            Weights::W16 => vec![(k, Weights::W8), (k, Weights::W4)],
-            Weights::W8 => vec![(k, Weights::W4)],
-            Weights::W4 => Vec::new(),
-        };
-        let moves: Vec<_> = (0..plan.len()).flat_map(smaller).collect();
-        let results = parallel(&moves, |&(k, weights)| {
+        let moves: Vec<(usize, Formats)> =
+            (0..plan.len()).flat_map(|k| smaller(bench.network, k, plan[k].formats).map(move |f| (k, f))).collect();
+        let results = parallel(&moves, |&(k, formats)| {
             let mut next = plan.clone();
-            next[k].weights = weights;
+            next[k].formats = formats;
             let saved = size.saturating_sub(bytes(&next).ok()?);
             // A layer without weights has nothing to save.
             (saved > 0).then(|| (next.clone(), saved, (now - db(&next)).max(0.0) / saved as f64))

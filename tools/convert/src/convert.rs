@@ -8,12 +8,11 @@ use crate::lower::lower;
 use crate::measure::Recording;
 use crate::quantize::Unquantizable;
 use crate::quantize::calibrate::Calibration;
-use crate::quantize::levers::{Plan, uniform};
+use crate::quantize::levers::{Format, Plan, uniform};
 use crate::search::{Bench, Choice};
-use cellstate::model::header::Weights;
 use cellstate_reference::Network;
 
-/// The formats of a blob whose layers may have one each.
+/// The formats of a blob whose matrices may have one each.
 const MIXED: &str = "weights within a budget";
 
 /// A blob, with what it was calibrated on.
@@ -38,18 +37,19 @@ pub fn convert(
     network: &Network,
     data: &Sequences,
     units: Units,
-    weights: Weights,
+    format: impl Into<Format>,
     source: &str,
     self_test: u16,
     progress: impl FnMut(),
 ) -> Result<Converted, Unquantizable> {
     let network = &lower(network);
-    let plan = uniform(network, weights);
+    let format = format.into();
+    let plan = uniform(network, format);
     let vectors = Vectors { data, units, steps: self_test };
-    finish(network, vectors, weights.name(), source, progress, |_| Ok(plan))
+    finish(network, vectors, format.weights.name(), source, progress, |_| Ok(plan))
 }
 
-/// The same with a format for each layer, so that the blob has at most `flash` bytes: see [`budget`].
+/// The same with a format for each matrix, so that the blob has at most `flash` bytes: see [`budget`].
 ///
 /// # Errors
 /// [`OverBudget`] if there is no such blob.

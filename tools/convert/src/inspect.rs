@@ -1,8 +1,9 @@
 //! What a blob holds, layer by layer: what `cellstate inspect` and the report show.
 
+use crate::quantize::levers;
 use cellstate::Model;
 use cellstate::model::Place;
-use cellstate::model::header::{FORMAT_VERSION, Node, Weights};
+use cellstate::model::header::{FORMAT_VERSION, Node};
 use cellstate::model::layer::Layer;
 use cellstate::model::more::More;
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ pub fn rows(model: &Model) -> Vec<Row> {
             formats.push_str(", last step");
         }
         let flash = (place.record_words + place.extra_words) * 4;
-        let weights = layer.weights().map_or("-", Weights::name).to_owned();
+        let weights = levers::formats(&layer).map_or("-".to_owned(), levers::name);
         let inputs = inputs + layer.second().map_or(0, |second| header.width(second));
         Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: place.state_words() * 4 }
     };

@@ -6,7 +6,7 @@ use crate::quantize::{Layer, Quantized};
 use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Node, Weights};
 use cellstate::model::layer::{Layer as Kind, Section};
-use cellstate::model::more::More;
+use cellstate::model::more::{Formats, More};
 use cellstate_reference::Network;
 
 /// A small generator of random numbers, so that a network follows from one seed.
@@ -95,6 +95,17 @@ fn weights(rng: &mut Rng) -> Weights {
     [Weights::W4, Weights::W8, Weights::W16][rng.below(3) as usize]
 }
 
+/// Formats of both matrices: alike, or each its own, with groups that a step can hold.
+fn formats(rng: &mut Rng, weights: Weights, inputs: usize) -> Formats {
+    if rng.once_in(2) {
+        return Formats::of(weights);
+    }
+    let group = 4 * (1 + rng.below(4)) as u16;
+    let formats = Formats { w: weights, u: self::weights(rng), group: if rng.once_in(2) { group } else { 0 } };
+    // Forty units, at most.
+    if formats.fit([inputs, 40]) { formats } else { Formats { group: 0, ..formats } }
+}
+
 fn embedding(rng: &mut Rng) -> Kind {
     let weights = if rng.once_in(2) { Weights::W8 } else { Weights::W16 };
     Kind::More(More::Embedding { rows: 1 + rng.below(30) as u16, width: 1 + rng.below(9) as u16, weights, scale: 0.5 })
@@ -110,16 +121,17 @@ fn kind(rng: &mut Rng, sources: &[Source], from: u8, last: bool) -> Kind {
     let hard = rng.once_in(3);
     let squashing = |a: Activation| if a.is_squashing() { z_shift } else { 0 };
     let Source { width, steps } = sources[from as usize];
+    let formats = formats(rng, weights, width.into());
     match rng.below(if last { 10 } else { 12 }) {
         0..=2 => Kind::Lstm { units, weights, cell_frac, z_shift, initial },
-        3 => Kind::More(More::Gru { units, weights, z_shift, initial, hard, reset_after: rng.once_in(2) }),
+        3 => Kind::More(More::Gru { units, formats, z_shift, initial, hard, reset_after: rng.once_in(2) }),
         4 => {
             let activation = activation(rng, false);
-            Kind::More(More::Rnn { units, weights, activation, z_shift: squashing(activation), scale: 0.5, initial })
+            Kind::More(More::Rnn { units, formats, activation, z_shift: squashing(activation), scale: 0.5, initial })
         }
         5 | 6 => Kind::More(More::LstmVariant {
             units,
-            weights,
+            formats,
             cell_frac,
             z_shift,
             initial,
@@ -162,7 +174,6 @@ fn activation(rng: &mut Rng, softmax: bool) -> Activation {
 
 /// Rows of a section: multipliers small enough that a sum stays within a quarter of the range, large enough to saturate.
 fn rows(rng: &mut Rng, section: &Section, kind: &Kind) -> Rows {
-    let weights = kind.weights().unwrap_or(Weights::W8);
     let z_shift = match kind {
         Kind::Lstm { z_shift, .. }
         | Kind::Dense { z_shift, .. }
@@ -174,8 +185,8 @@ fn rows(rng: &mut Rng, section: &Section, kind: &Kind) -> Rows {
     // A dense layer's last record may be cut short; the records of an LSTM are whole.
     let gated = matches!(kind, Kind::Lstm { .. } | Kind::More(More::LstmVariant { .. }));
     let rows = if gated { 4 * section.records } else { kind.width().min(4 * section.records) };
-    let top = (1i32 << (weights.bits() - 1)) - 1;
-    let products = section.columns.iter().filter(|&&c| c > 0).map(|&columns| Integers {
+    let top = section.weights.top() as i32;
+    let products = section.parts().map(|columns| Integers {
         weights: (0..rows)
             .map(|_| {
                 (0..columns)

@@ -87,11 +87,11 @@ impl Bench<'_> {
     }
 
     fn choose(&self, plan: &mut Plan, k: usize) -> Choice {
-        let weights = plan[k].weights;
-        let trained = trained::layer(&self.network.nodes[k].layer, weights);
+        let formats = plan[k].formats;
+        let trained = trained::layer(&self.network.nodes[k].layer, formats);
         let weighted = !self.calibration.layers[k].rows.is_empty();
         let fits = |l: &Levers| {
-            let moves = (!l.ranges || weights != Weights::W16) && (!l.weighted || weighted);
+            let moves = (!l.ranges || [formats.w, formats.u] != [Weights::W16; 2]) && (!l.weighted || weighted);
             if trained { *l == Levers::default() } else { moves }
         };
         let tries: Vec<Levers> = Levers::ALL.into_iter().filter(fits).collect();

@@ -2,6 +2,7 @@
 
 use cellstate::Model;
 use cellstate::model::header::Weights;
+use cellstate::model::more::Formats;
 use cellstate_convert::budget::OverBudget;
 use cellstate_convert::data::{Sequence, Sequences};
 use cellstate_convert::emit::blob::blob;
@@ -9,7 +10,7 @@ use cellstate_convert::eval::Units;
 use cellstate_convert::lower::lower;
 use cellstate_convert::quantize::calibrate::Calibration;
 use cellstate_convert::quantize::compensate::Cost;
-use cellstate_convert::quantize::levers::{How, Levers};
+use cellstate_convert::quantize::levers::{Format, How, Levers, grouped, matrices};
 use cellstate_convert::quantize::moments::Moments;
 use cellstate_convert::quantize::quantize;
 use cellstate_convert::random::Rng;
@@ -59,7 +60,12 @@ fn whatever_levers_round_loads() {
         }
         for weights in FORMATS {
             for levers in Levers::ALL {
-                let plan = vec![How { weights, levers }; network.nodes.len()];
+                // Both matrices alike, or each its own, in groups or whole.
+                let formats = |k| {
+                    let mixed = Formats { u: FORMATS[round % 3], ..Formats::of(weights) };
+                    matrices(&network, k).map_or(mixed, |widths| grouped(mixed, 4 * (round % 4), widths))
+                };
+                let plan: Vec<How> = (0..3).map(|k| How { formats: formats(k), levers }).collect();
                 let quantized = quantize(&network, &calibration, &plan).unwrap();
                 let bytes = blob(&network, &quantized, "test");
                 let words: Vec<u32> = bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b)).collect();
@@ -106,7 +112,7 @@ fn compensated_rounding_costs_less_than_rounding_to_the_nearest() {
         let cost = Cost::new(&moments, &(0..n).collect::<Vec<_>>(), &vec![1.0; n], 0.01).unwrap();
         let weights: Vec<f64> = (0..n).map(|_| 7.0 * real(&mut rng)).collect();
         let rounded: Vec<f64> = weights.iter().map(|w| (w + 0.5).floor().clamp(-7.0, 7.0) - w).collect();
-        let (integers, least) = cost.round(&weights, &vec![1.0; n], 7.0);
+        let (integers, least) = cost.round(&weights, &vec![1.0; n], &vec![7.0; n]);
         let errors: Vec<f64> = integers.iter().zip(&weights).map(|(&q, w)| f64::from(q) - w).collect();
         // What it says is what it costs.
         assert!((cost.of(&errors) - least).abs() <= 1e-9 * (1.0 + least), "{least}");
@@ -133,6 +139,31 @@ fn the_same_inputs_give_the_same_bytes() {
 }
 
 #[test]
+fn each_matrix_may_have_a_format_and_groups_of_columns_a_scale() {
+    // Hidden units of very different reach: a row's largest weight says little of the others.
+    let mut network = synthetic::lstm(3, 16);
+    let Layer::Lstm(lstm) = &mut network.nodes[0].layer else { panic!("an LSTM comes first") };
+    let width = lstm.u.cols;
+    for (k, w) in lstm.u.data.iter_mut().enumerate() {
+        *w *= if k % width < width / 2 { 1.0 } else { 0.1 };
+    }
+    let data = walk(network.inputs());
+    let db = |format: Format| {
+        let converted = convert(&network, &data, Units::Model, format, "test", 16, || ()).unwrap();
+        (converted.blob.len(), converted.choices[0].db(), converted.choices[0].how.formats)
+    };
+    let (small, whole, _) = db(Format { weights: Weights::W4, group: 0 });
+    let (large, groups, formats) = db(Format { weights: Weights::W4, group: 4 });
+    println!("one scale a row: {whole:.1} dB in {small} bytes, groups: {groups:.1} dB in {large} bytes, {formats:?}");
+    assert!(groups > whole + 0.4 && large > small && formats.group > 0);
+    // Between all of 4 and all of 16 bits there are budgets at which W and U differ.
+    let (top, _, _) = db(Weights::W16.into());
+    let budgets = (0..12).map(|k| small + (top - small) * k / 12);
+    let differ = budgets.filter_map(|b| convert_within(&network, &data, Units::Model, b, "test", 16, || ()).ok());
+    assert!(differ.flat_map(|c| c.choices).any(|c| c.how.formats.w != c.how.formats.u));
+}
+
+#[test]
 fn a_budget_is_kept_or_refused_with_the_smallest_size() {
     let network = network(&mut Rng(9), 1.0);
     let data = walk(network.inputs());
@@ -140,7 +171,7 @@ fn a_budget_is_kept_or_refused_with_the_smallest_size() {
     let Err(OverBudget::TooLarge { smallest, budget: 100 }) = within(100) else { panic!("too small a budget") };
     assert!(matches!(within(smallest - 1), Err(OverBudget::TooLarge { .. })));
     let largest = within(usize::MAX).unwrap();
-    assert!(largest.choices.iter().all(|c| c.how.weights == Weights::W16));
+    assert!(largest.choices.iter().all(|c| c.how.formats == Formats::of(Weights::W16)));
     let mut before = 0;
     for budget in [smallest, usize::midpoint(smallest, largest.blob.len()), largest.blob.len()] {
         let size = within(budget).unwrap().blob.len();
@@ -215,7 +246,7 @@ fn what_was_trained_as_integers_is_kept() {
             let mut calibration = Calibration::new(&network);
             samples.chunks_exact(inputs).for_each(|x| calibration.observe(x));
             for levers in Levers::ALL {
-                let plan = vec![How { weights, levers }; network.nodes.len()];
+                let plan = vec![How { formats: Formats::of(weights), levers }; network.nodes.len()];
                 let rows =
                     quantize(&network, &calibration, &plan).unwrap().layers.swap_remove(0).sections.swap_remove(0);
                 assert_eq!(rows.products[0].weights, w_integers, "{weights:?} {levers}");

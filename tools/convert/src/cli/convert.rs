@@ -5,7 +5,7 @@ use cellstate::Model;
 use cellstate::model::header::Weights;
 use cellstate_convert::budget::OverBudget;
 use cellstate_convert::emit::vectors::DEFAULT_STEPS;
-use cellstate_convert::quantize::levers::Levers;
+use cellstate_convert::quantize::levers::{self, Levers};
 use cellstate_convert::search::Choice;
 use cellstate_convert::{convert, convert_within, emit, import};
 use clap::{Args, ValueEnum};
@@ -26,7 +26,7 @@ enum Format {
     W16,
     /// 4-bit weights: half the flash of w8, for models trained for them.
     W4,
-    /// For each layer one of these, so that the blob fits in --flash-budget at the least loss.
+    /// For each matrix one of these, so that the blob fits in --flash-budget at the least loss.
     Auto,
 }
 
@@ -43,6 +43,10 @@ pub(super) struct Arguments {
     /// Format of the weights.
     #[arg(long, value_enum, default_value = "w8")]
     weights: Format,
+    /// With --weights w4, columns of a recurrent layer's row that have a scale of their own, a multiple of 4; as many more as a
+    /// step needs to hold all groups. 0 for one scale a row and matrix.
+    #[arg(long, value_name = "COLUMNS", default_value_t = 0)]
+    group: u16,
     /// The largest blob, with --weights auto.
     #[arg(long, value_name = "BYTES", required_if_eq("weights", "auto"))]
     flash_budget: Option<usize>,
@@ -69,6 +73,9 @@ pub(super) fn run(a: &Arguments) -> Done {
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();
     let bar = files::progress("calibrating", data.sequences.len());
     let units = a.data.units();
+    if a.group > 0 && !matches!(a.weights, Format::W4) {
+        return Err("--group is for --weights w4; --weights auto has groups where they pay".to_owned());
+    }
     let fixed = match a.weights {
         Format::W8 => Some(Weights::W8),
         Format::W16 => Some(Weights::W16),
@@ -77,8 +84,16 @@ pub(super) fn run(a: &Arguments) -> Done {
     };
     let converted = match (fixed, a.flash_budget) {
         (Some(_), Some(_)) => return Err("--flash-budget is for --weights auto; give one or the other".to_owned()),
-        (Some(weights), None) => convert(&network, &data, units, weights, &source, a.self_test, || bar.inc(1))
-            .map_err(OverBudget::Unquantizable),
+        (Some(weights), None) => convert(
+            &network,
+            &data,
+            units,
+            levers::Format { weights, group: a.group.into() },
+            &source,
+            a.self_test,
+            || bar.inc(1),
+        )
+        .map_err(OverBudget::Unquantizable),
         (None, budget) => {
             let budget = budget.unwrap_or_default();
             convert_within(&network, &data, units, budget, &source, a.self_test, || bar.inc(1))
@@ -121,7 +136,7 @@ pub(super) fn run(a: &Arguments) -> Done {
 /// What was chosen for a layer, and what rounding to the nearest would have come to.
 fn shown(choice: &Choice) -> String {
     let nearest = choice.tried.first().map_or(0.0, |t| t.1);
-    let (layer, weights, levers) = (&choice.layer, choice.how.weights.name(), choice.how.levers);
+    let (layer, weights, levers) = (&choice.layer, levers::name(choice.how.formats), choice.how.levers);
     let best = choice.db();
     if choice.trained {
         format!("{layer} {weights} as trained {best:.1} dB")

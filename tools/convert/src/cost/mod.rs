@@ -9,6 +9,7 @@ pub mod fit;
 pub mod recorded;
 pub mod steps;
 
+use crate::quantize::levers;
 use boards::{BOARDS, Board, CLOCKED};
 use cellstate::Model;
 use cellstate::model::layer::Layer;
@@ -89,7 +90,7 @@ pub fn cost(model: &Model, blob: usize) -> Cost {
     let (blob, state) = (blob as u64, model.state_bytes() as u64);
     // The format that most of the weights have decides about the cycles.
     let largest = model.nodes().max_by_key(|(_, place)| place.record_words);
-    let weights = largest.and_then(|(node, _)| node.layer.weights()).map_or("w8", |w| w.name());
+    let weights = largest.and_then(|(node, _)| levers::formats(&node.layer)).map_or("w8", |f| f.w.name());
     let speed = |c: &boards::Clocked| {
         let instructions = steps::instructions(model, c.core)?;
         let (factor, from_cycles) = c.cycles_per_instruction(instructions, weights);

@@ -4,7 +4,7 @@ use crate::quantize::rows::Rows;
 use crate::quantize::{Layer, Quantized};
 use cellstate::kernel::layout::{Block, pack};
 use cellstate::kernel::{COLUMNS, ROWS};
-use cellstate::model::header::{self, Header, Weights};
+use cellstate::model::header::{self, Header};
 use cellstate::model::layer::Section;
 use cellstate::model::{checksum, prefix};
 use cellstate_reference::{Head, Network, Source};
@@ -69,28 +69,28 @@ pub fn halves(values: &[i16]) -> Vec<i32> {
 }
 
 fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
-    let Some(weights) = layer.node.layer.weights() else { return };
-    for (section, rows) in layer.node.layer.shape(inputs).sections.iter().zip(&layer.sections) {
-        section_records(section, rows, weights, words);
+    let shape = layer.node.layer.shape(inputs);
+    for (section, rows) in shape.sections.iter().filter(|s| s.records > 0).zip(&layer.sections) {
+        section_records(section, rows, words);
     }
 }
 
-/// For every four rows their biases, the multipliers of each product, the blocks of each product.
-fn section_records(section: &Section, rows: &Rows, weights: Weights, words: &mut Vec<i32>) {
+/// For every four rows their biases, the multipliers of each part, the blocks of each part.
+fn section_records(section: &Section, rows: &Rows, words: &mut Vec<i32>) {
     for first in (0..section.records * ROWS).step_by(ROWS) {
         let four = |v: &[i32]| -> [i32; ROWS] { std::array::from_fn(|k| v.get(first + k).copied().unwrap_or(0)) };
         words.extend(four(&rows.biases));
         for product in &rows.products {
             words.extend(four(&product.multipliers));
         }
-        for (product, width) in rows.products.iter().zip(section.columns) {
+        for (product, width) in rows.products.iter().zip(section.parts()) {
             for column in (0..width).step_by(COLUMNS) {
                 let at = |row: usize, c: usize| {
                     let row = product.weights.get(first + row);
                     row.and_then(|r| r.get(column + c)).copied().unwrap_or(0)
                 };
                 let block: Block = std::array::from_fn(|row| std::array::from_fn(|c| at(row, c)));
-                words.extend(pack(weights, &block).iter().take(weights.block_words()));
+                words.extend(pack(section.weights, &block).iter().take(section.weights.block_words()));
             }
         }
     }

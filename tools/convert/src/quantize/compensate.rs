@@ -52,18 +52,18 @@ impl Cost {
         Some(Self { order, covariance, factor, pivots })
     }
 
-    /// Rounds weights in multiples of `steps`, of magnitude up to `top`, and gives the cost of the result.
-    pub fn round(&self, weights: &[f64], steps: &[f64], top: f64) -> (Vec<i32>, f64) {
+    /// Rounds weights in multiples of `steps`, of magnitude up to `tops`, and gives the cost of the result.
+    pub fn round(&self, weights: &[f64], steps: &[f64], tops: &[f64]) -> (Vec<i32>, f64) {
         let n = self.order.len();
         let mut errors = vec![0.0; n];
         let mut integers = vec![0.0; n];
         for (j, &column) in self.order.iter().enumerate() {
-            let (w, step) = (weights[column], steps[column]);
+            let (w, step, top) = (weights[column], steps[column], tops[column]);
             let carried = dot(&self.factor[j * n..][..j], &errors[..j]);
             integers[j] = ((w - carried) / step + 0.5).floor().clamp(-top, top);
             errors[j] = integers[j] * step - w;
         }
-        let cost = self.settle(&mut integers, &mut errors, steps, top);
+        let cost = self.settle(&mut integers, &mut errors, steps, tops);
         let mut out = vec![0; n];
         self.order.iter().zip(&integers).for_each(|(&column, &q)| out[column] = q as i32);
         (out, cost)
@@ -81,14 +81,14 @@ impl Cost {
     }
 
     /// Moves single weights while that lowers the cost, which it gives.
-    fn settle(&self, integers: &mut [f64], errors: &mut [f64], steps: &[f64], top: f64) -> f64 {
+    fn settle(&self, integers: &mut [f64], errors: &mut [f64], steps: &[f64], tops: &[f64]) -> f64 {
         let n = self.order.len();
         let row = |j: usize| &self.covariance[j * n..][..n];
         let mut slope: Vec<f64> = (0..n).map(|j| dot(row(j), errors)).collect();
         for _ in 0..PASSES {
             let mut moved = false;
             for (j, &column) in self.order.iter().enumerate() {
-                let step = steps[column];
+                let (step, top) = (steps[column], tops[column]);
                 let best = (integers[j] - slope[j] / (row(j)[j] * step) + 0.5).floor().clamp(-top, top);
                 let by = best - integers[j];
                 // One unit of a double is no reason to move.

@@ -1,7 +1,9 @@
 //! What may be done for the accuracy of a layer, and what is done for each.
 
 use cellstate::model::header::Weights;
-use cellstate_reference::Network;
+use cellstate::model::layer as device;
+use cellstate::model::more::{Formats, More};
+use cellstate_reference::{Layer, Network};
 use std::fmt;
 
 /// How a layer's weights are rounded. Nothing of it costs the device anything.
@@ -50,8 +52,8 @@ impl fmt::Display for Levers {
 /// What is done with one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct How {
-    /// Format of its weights.
-    pub weights: Weights,
+    /// Formats of its weights; a layer of one matrix has the first.
+    pub formats: Formats,
     /// Their rounding.
     pub levers: Levers,
 }
@@ -59,7 +61,67 @@ pub struct How {
 /// What is done with each node of a network.
 pub type Plan = Vec<How>;
 
+/// What all matrices of a network shall have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Their weights.
+    pub weights: Weights,
+    /// Columns of recurrent layers' 4-bit weights that have a multiplier of their own; 0 for all.
+    pub group: usize,
+}
+
+impl From<Weights> for Format {
+    fn from(weights: Weights) -> Self {
+        Self { weights, group: 0 }
+    }
+}
+
 /// One format for all, rounded to the nearest.
-pub fn uniform(network: &Network, weights: Weights) -> Plan {
-    vec![How { weights, levers: Levers::default() }; network.nodes.len()]
+pub fn uniform(network: &Network, format: impl Into<Format>) -> Plan {
+    let Format { weights, group } = format.into();
+    let formats = |k| {
+        let all = Formats::of(weights);
+        matrices(network, k).map_or(all, |widths| grouped(all, group, widths))
+    };
+    (0..network.nodes.len()).map(|k| How { formats: formats(k), levers: Levers::default() }).collect()
+}
+
+/// The widths of a layer's input and hidden state, if it has two matrices whose formats may differ.
+pub fn matrices(network: &Network, k: usize) -> Option<[usize; 2]> {
+    match &network.nodes[k].layer {
+        Layer::Lstm(l) => Some([l.w.cols, l.u.cols]),
+        Layer::Gru(g) => Some([g.w.cols, g.u.cols]),
+        Layer::Rnn(r) => Some([r.w.cols, r.u.cols]),
+        _ => None,
+    }
+}
+
+/// Formats with groups of so many columns or, if a step cannot hold all of them, of the fewest that it can; without groups
+/// where no matrix of 4 bits is wider than one.
+pub fn grouped(formats: Formats, columns: usize, widths: [usize; 2]) -> Formats {
+    let four = |(w, columns): (Weights, usize)| if w == Weights::W4 { columns } else { 0 };
+    let widest = [formats.w, formats.u].into_iter().zip(widths).map(four).max().unwrap_or(0);
+    let tries = (columns.next_multiple_of(4)..widest).step_by(4).filter(|_| columns > 0);
+    let mut fit = tries.map(|group| Formats { group: group as u16, ..formats }).filter(|f| f.fit(widths));
+    fit.next().unwrap_or(Formats { group: 0, ..formats })
+}
+
+/// The formats of a layer on the device, if it has matrices or a table.
+pub fn formats(layer: &device::Layer) -> Option<Formats> {
+    match *layer {
+        device::Layer::Lstm { weights, .. }
+        | device::Layer::Dense { weights, .. }
+        | device::Layer::More(More::Embedding { weights, .. }) => Some(Formats::of(weights)),
+        device::Layer::More(
+            More::Gru { formats, .. } | More::Rnn { formats, .. } | More::LstmVariant { formats, .. },
+        ) => Some(formats),
+        device::Layer::More(More::Norm { .. } | More::Window { .. } | More::Concat { .. }) => None,
+    }
+}
+
+/// The formats' name on the command line and in reports.
+pub fn name(formats: Formats) -> String {
+    let Formats { w, u, group } = formats;
+    let groups = if group > 0 { format!(" in groups of {group}") } else { String::new() };
+    if w == u { format!("{}{groups}", w.name()) } else { format!("{} and {}{groups}", w.name(), u.name()) }
 }

@@ -1,6 +1,6 @@
 //! Layers without a hidden state.
 
-use super::rows::{Joint, Seen, Side};
+use super::rows::{Joint, Product, Seen, Side};
 use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::model::header::{Q15_SCALE, Weights};
@@ -9,11 +9,12 @@ use cellstate::model::more::{More, row_words};
 use cellstate_reference::{Dense, Matrix};
 
 pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
+    let weights = c.how.formats.w;
     let (function, slope) = activation(d.activation);
     let squashing = function.is_squashing();
     let w = scaled(&d.w, |_| slope);
     let b: Vec<f64> = d.b.iter().map(|b| b * slope).collect();
-    let joint = Joint::new(&[(&w, c.input)], Seen::alike(&c.seen.joint, 0), c.how);
+    let joint = Joint::new(&[Product::new(&w, c.input, weights)], Seen::alike(&c.seen.joint, 0), c.how.levers);
     let attempt = |unit: f64| {
         // Squashed outputs are shifted to Q16.16 afterwards; others are the result.
         let limit = if squashing { Q16_LIMIT } else { f64::from(i32::MAX) * unit };
@@ -31,14 +32,13 @@ pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
     let (shift, rows) = smallest_shift(attempt, base)?;
     let unit = base * f64::from(1u32 << shift);
     let (scale, z_shift) = if squashing { (Q15_SCALE, shift) } else { (unit as f32, 0) };
-    let layer =
-        device::Layer::Dense { outputs: b.len() as u16, weights: c.how.weights, activation: function, z_shift, scale };
+    let layer = device::Layer::Dense { outputs: b.len() as u16, weights, activation: function, z_shift, scale };
     Some(Made { layer, sections: vec![rows], extra: Vec::new(), output: Side::of(&c.seen.outputs, scale.into()) })
 }
 
 /// Tables are w16, or w8 for every format of fewer bits.
 pub(super) fn embedding(table: &Matrix, c: &Context) -> Made {
-    let weights = if c.how.weights == Weights::W16 { Weights::W16 } else { Weights::W8 };
+    let weights = if c.how.formats.w == Weights::W16 { Weights::W16 } else { Weights::W8 };
     let top = table.data.iter().fold(0.0, |m: f64, v| m.max(v.abs())).max(1e-9);
     let (most, unit) = if weights == Weights::W16 { (32767.0, 1.0) } else { (127.0, 256.0) };
     let scale = (top / most / unit) as f32;

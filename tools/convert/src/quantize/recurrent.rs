@@ -1,7 +1,7 @@
 //! Recurrent layers.
 
 use super::calibrate::Range;
-use super::rows::{Joint, Rows, Seen, Side};
+use super::rows::{Joint, Product, Rows, Seen, Side};
 use super::{Context, Made, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
 use cellstate::layer::gru::FRAC;
@@ -42,6 +42,30 @@ pub(super) fn beyond_one(layer: &Layer) -> Option<f64> {
     values.iter().copied().find(|h| h.abs() > 1.0)
 }
 
+/// `W x` and `U h`.
+fn products<'a>(c: &Context<'a>, w: &'a Matrix, u: &'a Matrix, hidden: &'a Side) -> [Product<'a>; 2] {
+    let formats = c.how.formats;
+    let group = |weights| formats.group_of(weights);
+    [
+        Product { group: group(formats.w), ..Product::new(w, c.input, formats.w) },
+        Product { group: group(formats.u), ..Product::new(u, hidden, formats.u) },
+    ]
+}
+
+/// The rows of both matrices as the device keeps them: in the same records, or apart.
+fn kept(rows: Rows, c: &Context) -> Vec<Rows> {
+    let formats = c.how.formats;
+    if formats.is_joint() {
+        return vec![rows];
+    }
+    let inputs = c.input.full.len();
+    let parts = match formats.group_of(formats.w) {
+        0 => 1,
+        group => inputs.div_ceil(group),
+    };
+    rows.apart(parts).into()
+}
+
 pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
     let hard = if let Activation::HardSigmoid { slope } = l.gates { Some(slope) } else { None };
     let factor = |row: usize| if row % 4 == 2 { 1.0 } else { hard.unwrap_or(1.0) };
@@ -51,23 +75,26 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
     let scale = if l.projection.is_some() { output_scale(magnitude) } else { Q15_SCALE.into() };
     let hidden = Side::of(&c.seen.outputs, scale);
     let seen = Seen { rows: &c.seen.rows, ..Seen::alike(&c.seen.joint, 0) };
-    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], seen, c.how);
+    let [wx, uh] = products(c, &w, &u, &hidden);
+    let joint = Joint::new(&[wx, uh], seen, c.how.levers);
     let (z_shift, rows) = smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?;
     let start = l.initial.as_ref().map_or(0.0, |i| i.c.iter().fold(0.0, |m: f64, v| m.max(v.abs())));
     let top = (c.seen.cell.magnitude().max(start) * CELL_HEADROOM).max(1e-9);
     let integer_bits = top.log2().ceil().max(0.0) as u8;
     let cell_frac = 31u8.saturating_sub(integer_bits).clamp(*CELL_FRAC.start(), *CELL_FRAC.end());
-    let (units, weights, initial) = (l.units() as u16, c.how.weights, l.initial.is_some());
-    let mut sections = vec![rows];
+    let (units, formats, initial) = (l.units() as u16, c.how.formats, l.initial.is_some());
+    let mut sections = kept(rows, c);
     let mut extra = Vec::new();
-    let layer = if hard.is_none() && l.peephole.is_none() && l.projection.is_none() {
-        device::Layer::Lstm { units, weights, cell_frac, z_shift, initial }
+    let is_plain = hard.is_none() && l.peephole.is_none() && l.projection.is_none();
+    let layer = if is_plain && formats.is_joint() {
+        device::Layer::Lstm { units, weights: formats.w, cell_frac, z_shift, initial }
     } else {
         if let Some(projection) = &l.projection {
             let vector = Side::uniform(l.units(), Q15_SCALE.into());
             let zeros = vec![0.0; projection.rows];
             let limit = f64::from(i32::MAX) * scale;
-            let joint = Joint::new(&[(projection, &vector)], Seen::alike(&c.seen.other, 0), c.how);
+            let product = Product::new(projection, &vector, formats.w);
+            let joint = Joint::new(&[product], Seen::alike(&c.seen.other, 0), c.how.levers);
             sections.push(joint.quantize(&zeros, scale, limit)?);
         }
         let peephole = l.peephole.as_ref().map(|p| {
@@ -82,7 +109,7 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
         let (hard, scale) = (hard.is_some(), scale as f32);
         device::Layer::More(More::LstmVariant {
             units,
-            weights,
+            formats,
             cell_frac,
             z_shift,
             initial,
@@ -98,7 +125,7 @@ pub(super) fn lstm(l: &Lstm, c: &Context) -> Option<Made> {
 }
 
 pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
-    let (units, weights) = (g.units(), c.how.weights);
+    let (units, formats) = (g.units(), c.how.formats);
     let hidden = Side::of(&c.seen.outputs, Q15_SCALE.into());
     let reset = Side::uniform(units, Q15_SCALE.into());
     let slope = if let Activation::HardSigmoid { slope } = g.gates { slope } else { 1.0 };
@@ -110,22 +137,30 @@ pub(super) fn gru(g: &Gru, c: &Context) -> Option<Made> {
     });
     let input = c.input.full.len();
     // Each set of rows with its biases and how much of the range is its own.
-    let both = |gate: usize, h, seen| Joint::new(&[(&w[gate], c.input), (&u[gate], h)], Seen::alike(seen, 0), c.how);
+    let both =
+        |gate: usize, h, seen| Joint::new(&products(c, &w[gate], &u[gate], h), Seen::alike(seen, 0), c.how.levers);
     let mut sets = vec![(both(0, &hidden, &c.seen.joint), &b[0], 1.0), (both(1, &hidden, &c.seen.joint), &b[1], 1.0)];
     if let Some(bias) = &g.reset_after {
         // The two parts are added after the product with the gate.
-        sets.push((Joint::new(&[(&w[2], c.input)], Seen::alike(&c.seen.joint, 0), c.how), &b[2], 0.5));
-        sets.push((Joint::new(&[(&u[2], &hidden)], Seen::alike(&c.seen.joint, input), c.how), bias, 0.5));
+        let [x, h] = products(c, &w[2], &u[2], &hidden);
+        let one = |product, first| Joint::new(&[product], Seen::alike(&c.seen.joint, first), c.how.levers);
+        sets.push((one(x, 0), &b[2], 0.5));
+        sets.push((one(h, input), bias, 0.5));
     } else {
         sets.push((both(2, &reset, &c.seen.other), &b[2], 1.0));
     }
     let attempt = |unit: f64| -> Option<Vec<Rows>> {
-        sets.iter().map(|(joint, bias, share)| joint.quantize(bias, unit, Q16_LIMIT * share)).collect()
+        let mut all = Vec::new();
+        for (joint, bias, share) in &sets {
+            let rows = joint.quantize(bias, unit, Q16_LIMIT * share)?;
+            all.extend(if *share < 1.0 { vec![rows] } else { kept(rows, c) });
+        }
+        Some(all)
     };
     let (z_shift, sections) = smallest_shift(attempt, Q16)?;
     let layer = device::Layer::More(More::Gru {
         units: units as u16,
-        weights,
+        formats,
         z_shift,
         initial: g.initial.is_some(),
         hard: matches!(g.gates, Activation::HardSigmoid { .. }),
@@ -144,7 +179,7 @@ pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     let hidden = Side::of(&c.seen.outputs, scale);
     let (w, u) = (scaled(&r.w, |_| slope), scaled(&r.u, |_| slope));
     let b: Vec<f64> = r.b.iter().map(|b| b * slope).collect();
-    let joint = Joint::new(&[(&w, c.input), (&u, &hidden)], Seen::alike(&c.seen.joint, 0), c.how);
+    let joint = Joint::new(&products(c, &w, &u, &hidden), Seen::alike(&c.seen.joint, 0), c.how.levers);
     let (z_shift, rows) = if squashing {
         smallest_shift(|unit| joint.quantize(&b, unit, Q16_LIMIT), Q16)?
     } else {
@@ -152,12 +187,12 @@ pub(super) fn rnn(r: &Rnn, c: &Context) -> Option<Made> {
     };
     let layer = device::Layer::More(More::Rnn {
         units: r.b.len() as u16,
-        weights: c.how.weights,
+        formats: c.how.formats,
         activation: function,
         z_shift,
         scale: scale as f32,
         initial: r.initial.is_some(),
     });
     let extra = initial_words(r.initial.as_ref(), &[], 0, scale);
-    Some(Made { layer, sections: vec![rows], extra, output: hidden })
+    Some(Made { layer, sections: kept(rows, c), extra, output: hidden })
 }

@@ -2,7 +2,7 @@
 
 use super::calibrate::Range;
 use super::compensate::Cost;
-use super::levers::How;
+use super::levers::Levers;
 use super::moments::Moments;
 use super::trained;
 use cellstate::model::header::Weights;
@@ -57,12 +57,51 @@ pub struct Integers {
 pub struct Rows {
     /// In units of the pre-activation.
     pub biases: Vec<i32>,
-    /// `W`, and for an LSTM `U`.
+    /// `W`, and for an LSTM `U`, part by part.
     pub products: Vec<Integers>,
 }
 
-/// One product of a layer: its matrix, and what its vector is.
-pub type Product<'a> = (&'a Matrix, &'a Side);
+impl Rows {
+    /// The first products with the biases, and the others in records of their own.
+    pub fn apart(mut self, first: usize) -> [Self; 2] {
+        let products = self.products.split_off(first);
+        let biases = vec![0; self.biases.len()];
+        [self, Self { biases, products }]
+    }
+}
+
+/// One product of a layer.
+#[derive(Clone, Copy)]
+pub struct Product<'a> {
+    /// What its vector is multiplied by.
+    pub matrix: &'a Matrix,
+    /// What its vector is.
+    pub side: &'a Side,
+    /// Format of its weights.
+    pub weights: Weights,
+    /// Columns that have a multiplier of their own; 0 for all.
+    pub group: usize,
+}
+
+impl<'a> Product<'a> {
+    /// With a multiplier a row.
+    pub fn new(matrix: &'a Matrix, side: &'a Side, weights: Weights) -> Self {
+        Self { matrix, side, weights, group: 0 }
+    }
+
+    /// Its parts, which have a multiplier each.
+    fn parts(self) -> impl Iterator<Item = Part> {
+        let (columns, weights) = (self.matrix.cols, self.weights);
+        let group = if self.group == 0 { columns.max(1) } else { self.group };
+        (0..columns).step_by(group).map(move |first| Part { weights, columns: group.min(columns - first) })
+    }
+}
+
+/// Columns of a matrix that have a multiplier of their own.
+struct Part {
+    weights: Weights,
+    columns: usize,
+}
 
 /// Scales that are tried for each matrix of a row, as shares of the one that holds its largest weight. Of 16 bits none is
 /// better than another.
@@ -77,7 +116,8 @@ fn shares(weights: Weights) -> &'static [f64] {
 /// The products whose sum is a pre-activation, and how their weights are rounded.
 pub struct Joint<'a> {
     products: Vec<Product<'a>>,
-    how: How,
+    parts: Vec<Part>,
+    levers: Levers,
     /// What is known of the vectors: the same for all rows, or row by row.
     known: Vec<Known>,
 }
@@ -113,7 +153,10 @@ struct Wanted<'a> {
     known: &'a Known,
     /// At full scale of their columns.
     weights: &'a [f64],
-    grid: Grid,
+    /// One a part.
+    grids: &'a [Grid],
+    /// In units of the pre-activation.
+    unit: f64,
     bias: f64,
     /// Of the pre-activation's magnitude.
     limit: f64,
@@ -129,8 +172,8 @@ struct Row {
 
 impl<'a> Joint<'a> {
     /// Products whose vectors were seen so.
-    pub fn new(products: &[Product<'a>], seen: Seen, how: How) -> Self {
-        let columns = |side: fn(&Side) -> &Vec<f64>| products.iter().flat_map(move |(_, s)| side(s)).copied();
+    pub fn new(products: &[Product<'a>], seen: Seen, levers: Levers) -> Self {
+        let columns = |side: fn(&Side) -> &Vec<f64>| products.iter().flat_map(move |p| side(p.side)).copied();
         let full: Vec<f64> = columns(|s| &s.full).collect();
         let know = |moments: &Moments| {
             let mut mean: Vec<f64> = columns(|s| &s.mean).collect();
@@ -141,16 +184,17 @@ impl<'a> Joint<'a> {
                 *mean = moments.mean(seen.first + k) - centre;
             }
             let at: Vec<usize> = (seen.first..seen.first + full.len()).collect();
-            let wanted = how.levers.compensated.is_some() || how.levers.ranges;
-            let cost = wanted.then(|| Cost::new(moments, &at, &full, how.levers.compensated.unwrap_or(DAMPING)));
+            let wanted = levers.compensated.is_some() || levers.ranges;
+            let cost = wanted.then(|| Cost::new(moments, &at, &full, levers.compensated.unwrap_or(DAMPING)));
             Known { mean, cost: cost.flatten() }
         };
-        let known = if how.levers.weighted && !seen.rows.is_empty() {
+        let known = if levers.weighted && !seen.rows.is_empty() {
             seen.rows.iter().map(|m| know(&m.mixed_with(seen.all, UNWEIGHTED))).collect()
         } else {
             vec![know(seen.all)]
         };
-        Self { products: products.to_vec(), how, known }
+        let parts = products.iter().flat_map(|p| p.parts()).collect();
+        Self { products: products.to_vec(), parts, levers, known }
     }
 
     /// Quantizes the rows for a pre-activation in units of `unit`, of magnitude below `limit`.
@@ -158,12 +202,12 @@ impl<'a> Joint<'a> {
     /// The bias takes up the centres of the vectors, and the mean error that rounding the weights leaves on the calibration
     /// data (bias correction). None if some row does not fit.
     pub fn quantize(&self, bias: &[f64], unit: f64, limit: f64) -> Option<Rows> {
-        let mut out = Rows { biases: Vec::new(), products: vec![Integers::default(); self.products.len()] };
+        let mut out = Rows { biases: Vec::new(), products: vec![Integers::default(); self.parts.len()] };
         for (r, &b) in bias.iter().enumerate() {
             let row = self.row(r, b, unit, limit)?;
             let mut integers = row.integers.into_iter();
-            for (((matrix, _), m), to) in self.products.iter().zip(&row.multipliers).zip(&mut out.products) {
-                to.weights.push(integers.by_ref().take(matrix.cols).collect());
+            for ((part, m), to) in self.parts.iter().zip(&row.multipliers).zip(&mut out.products) {
+                to.weights.push(integers.by_ref().take(part.columns).collect());
                 to.multipliers.push(m * MULTIPLIER_UNIT);
             }
             out.biases.push(row.bias);
@@ -173,35 +217,34 @@ impl<'a> Joint<'a> {
 
     /// The row of least cost; rounded to the nearest if the levers leave none that fits.
     fn row(&self, r: usize, bias: f64, unit: f64, limit: f64) -> Option<Row> {
-        let grid = Grid::new(self.how.weights, unit);
+        let grids: Vec<Grid> = self.parts.iter().map(|p| Grid::new(p.weights, unit)).collect();
         let known = self.known.get(r).or(self.known.first())?;
-        let weights: Vec<f64> = self.products.iter().flat_map(|(m, s)| scaled(m.row(r), s)).collect();
+        let weights: Vec<f64> = self.products.iter().flat_map(|p| scaled(p.matrix.row(r), p.side)).collect();
         let mut exact = Vec::new();
         let mut rest = &weights[..];
-        for (matrix, _) in &self.products {
-            let mine = rest.split_off(..matrix.cols)?;
-            exact.push(grid.multiplier(mine));
+        for (part, grid) in self.parts.iter().zip(&grids) {
+            exact.push(grid.multiplier(rest.split_off(..part.columns)?));
         }
         if exact.iter().any(|m| !(m.is_finite() && *m <= MOST)) {
             return None;
         }
-        let centred: f64 = bias + self.products.iter().map(|(m, s)| dot(m.row(r), &s.centre)).sum::<f64>();
-        let wanted =
-            Wanted { known, weights: &weights, grid, bias: centred, limit: limit.min(f64::from(i32::MAX) * unit) };
+        let centred: f64 = bias + self.products.iter().map(|p| dot(p.matrix.row(r), &p.side.centre)).sum::<f64>();
+        let limit = limit.min(f64::from(i32::MAX) * unit);
+        let wanted = Wanted { known, weights: &weights, grids: &grids, unit, bias: centred, limit };
         if let Some(row) = self.trained(&wanted) {
             return Some(row);
         }
         let attempt = |multipliers: &[f64], compensated| self.attempt(&wanted, multipliers, compensated);
         // Rounded up: the largest weight fits.
         let plain: Vec<f64> = exact.iter().map(|m| m.ceil().max(1.0)).collect();
-        let compensated = self.how.levers.compensated.is_some() && known.cost.is_some();
+        let compensated = self.levers.compensated.is_some() && known.cost.is_some();
         let mut chosen = plain.clone();
         let mut best = attempt(&plain, compensated);
-        if self.how.levers.ranges && known.cost.is_some() {
-            for product in 0..exact.len() {
-                for share in shares(self.how.weights) {
+        if self.levers.ranges && known.cost.is_some() {
+            for (k, part) in self.parts.iter().enumerate() {
+                for share in shares(part.weights) {
                     let mut multipliers = chosen.clone();
-                    multipliers[product] = (exact[product] * share + 0.5).floor().clamp(1.0, MOST);
+                    multipliers[k] = (exact[k] * share + 0.5).floor().clamp(1.0, MOST);
                     if let Some(row) = attempt(&multipliers, compensated)
                         && best.as_ref().is_none_or(|b| row.cost < b.cost)
                     {
@@ -218,10 +261,10 @@ impl<'a> Joint<'a> {
     fn trained(&self, wanted: &Wanted) -> Option<Row> {
         let (mut multipliers, mut integers) = (Vec::new(), Vec::new());
         let mut rest = wanted.weights;
-        for (matrix, _) in &self.products {
-            let mine = rest.split_off(..matrix.cols)?;
-            let step = trained::step(mine, self.how.weights.top())?;
-            let exact = step / wanted.grid.per_multiplier;
+        for (part, grid) in self.parts.iter().zip(wanted.grids) {
+            let mine = rest.split_off(..part.columns)?;
+            let step = trained::step(mine, part.weights.top())?;
+            let exact = step / grid.per_multiplier;
             let multiplier = (exact + 0.5).floor().clamp(1.0, MOST);
             if (multiplier - exact).abs() > exact * SCALE_MET && step > 0.0 {
                 return None;
@@ -229,26 +272,24 @@ impl<'a> Joint<'a> {
             multipliers.push(multiplier);
             integers.extend(mine.iter().map(|w| if step > 0.0 { (w / step).round() as i32 } else { 0 }));
         }
-        let steps = self.steps(wanted, &multipliers);
+        let (steps, _) = self.steps(wanted, &multipliers);
         self.finish(wanted, &multipliers, &steps, integers, 0.0)
     }
 
-    /// What one integer of each column is worth.
-    fn steps(&self, wanted: &Wanted, multipliers: &[f64]) -> Vec<f64> {
-        let products = self.products.iter().zip(multipliers);
-        let each =
-            |((matrix, _), m): (&Product, &f64)| std::iter::repeat_n(m * wanted.grid.per_multiplier, matrix.cols);
-        products.flat_map(each).collect()
+    /// What one integer of each column is worth, and how large it may be.
+    fn steps(&self, wanted: &Wanted, multipliers: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let parts = self.parts.iter().zip(multipliers).zip(wanted.grids);
+        parts.flat_map(|((p, m), g)| std::iter::repeat_n((m * g.per_multiplier, g.top), p.columns)).unzip()
     }
 
     /// A row with given multipliers, if it fits.
     fn attempt(&self, wanted: &Wanted, multipliers: &[f64], compensated: bool) -> Option<Row> {
-        let Wanted { known, weights, grid, .. } = wanted;
-        let steps = self.steps(wanted, multipliers);
-        let nearest = |(w, s): (&f64, &f64)| (w / s + 0.5).floor().clamp(-grid.top, grid.top) as i32;
+        let Wanted { known, weights, .. } = wanted;
+        let (steps, tops) = self.steps(wanted, multipliers);
+        let nearest = |((w, s), top): ((&f64, &f64), &f64)| (w / s + 0.5).floor().clamp(-top, *top) as i32;
         let (integers, mut cost) = match &known.cost {
-            Some(cost) if compensated => cost.round(weights, &steps, grid.top),
-            _ => (weights.iter().zip(&steps).map(nearest).collect(), 0.0),
+            Some(cost) if compensated => cost.round(weights, &steps, &tops),
+            _ => (weights.iter().zip(&steps).zip(&tops).map(nearest).collect(), 0.0),
         };
         if let Some(table) = known.cost.as_ref().filter(|_| !compensated) {
             let errors = integers.iter().zip(&steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w);
@@ -266,26 +307,26 @@ impl<'a> Joint<'a> {
         integers: Vec<i32>,
         cost: f64,
     ) -> Option<Row> {
-        let Wanted { known, weights, grid, bias, limit } = wanted;
+        let Wanted { known, weights, grids, unit, bias, limit } = wanted;
         let errors: Vec<f64> =
             integers.iter().zip(steps).zip(*weights).map(|((&q, s), w)| f64::from(q) * s - w).collect();
         let mut rest = &integers[..];
-        for (matrix, _) in &self.products {
-            let sum: f64 = rest.split_off(..matrix.cols)?.iter().map(|q| f64::from(q.abs())).sum();
+        for (part, grid) in self.parts.iter().zip(*grids) {
+            let sum: f64 = rest.split_off(..part.columns)?.iter().map(|q| f64::from(q.abs())).sum();
             if sum > grid.sum_limit {
                 return None;
             }
         }
-        let full = self.products.iter().flat_map(|(_, s)| &s.full);
+        let full = self.products.iter().flat_map(|p| &p.side.full);
         let drift: f64 = errors.iter().zip(full).zip(&known.mean).map(|((e, full), mean)| e / full * mean).sum();
         let reach: f64 = integers.iter().zip(steps).map(|(q, s)| f64::from(q.abs()) * s).sum();
         let bias = bias - drift;
-        // Two more units for the two roundings; the loader repeats this proof on the integers.
-        if reach + bias.abs() + 4.0 * grid.unit > *limit {
+        // Two more units for the rounding of each part; the loader repeats this proof on the integers.
+        if reach + bias.abs() + 2.0 * (self.parts.len() as f64).max(2.0) * unit > *limit {
             return None;
         }
         let multipliers = multipliers.iter().map(|&m| m as i32).collect();
-        Some(Row { multipliers, integers, bias: (bias / grid.unit + 0.5).floor() as i32, cost })
+        Some(Row { multipliers, integers, bias: (bias / unit + 0.5).floor() as i32, cost })
     }
 }
 
@@ -305,7 +346,6 @@ fn scaled<'a>(row: &'a [f64], side: &'a Side) -> impl Iterator<Item = f64> + 'a 
 
 /// What the integers of a format can be.
 struct Grid {
-    unit: f64,
     /// What one integer is worth, with a multiplier of one of its units, at full scale of its column.
     per_multiplier: f64,
     /// The largest weight.
@@ -324,7 +364,7 @@ impl Grid {
             Weights::W16 => (9, limit / 128.0 - 1.0),
         };
         let top = f64::from(weights.top());
-        Self { unit, per_multiplier: unit / f64::from(1 << multiplier_bits), top, sum_limit }
+        Self { per_multiplier: unit / f64::from(1 << multiplier_bits), top, sum_limit }
     }
 
     /// The multiplier at which a row's largest weight is `top`, before it becomes an integer.

@@ -6,6 +6,7 @@
 
 use super::levers::How;
 use cellstate::model::header::Weights;
+use cellstate::model::more::Formats;
 use cellstate_reference::{Layer, Matrix, Network, Source};
 
 /// How far from a whole multiple a weight may lie, in steps: what is left of a 32-bit float.
@@ -24,9 +25,13 @@ pub fn step(row: &[f64], top: u32) -> Option<f64> {
     if largest == 0.0 { Some(0.0) } else { (1..=top).map(|k| largest / f64::from(k)).find(fits) }
 }
 
-/// Whether all rows of a matrix have a step.
-fn is_trained(matrix: &Matrix, weights: Weights) -> bool {
-    (0..matrix.rows).all(|r| step(matrix.row(r), weights.top()).is_some())
+/// Whether all rows of a matrix have a step, or all groups of their columns.
+fn is_trained(matrix: &Matrix, weights: Weights, formats: Formats) -> bool {
+    let group = match formats.group_of(weights) {
+        0 => matrix.cols.max(1),
+        group => group,
+    };
+    (0..matrix.rows).all(|r| matrix.row(r).chunks(group).all(|part| step(part, weights.top()).is_some()))
 }
 
 /// The matrices of a layer: of its input, and of its hidden state.
@@ -41,9 +46,9 @@ fn matrices(layer: &Layer) -> [Option<&Matrix>; 2] {
 }
 
 /// Whether a layer has weights and all of them were trained as integers of this format.
-pub fn layer(layer: &Layer, weights: Weights) -> bool {
-    let mut all = matrices(layer).into_iter().flatten().peekable();
-    all.peek().is_some() && all.all(|m| is_trained(m, weights))
+pub fn layer(layer: &Layer, formats: Formats) -> bool {
+    let mut all = matrices(layer).into_iter().zip([formats.w, formats.u]).filter_map(|(m, w)| Some((m?, w))).peekable();
+    all.peek().is_some() && all.all(|(m, w)| is_trained(m, w, formats))
 }
 
 /// Whether what takes the input, by windows or at once, has weights that were trained as integers: one gain for all features
@@ -60,5 +65,5 @@ pub fn takes_input(network: &Network, plan: &[How]) -> bool {
     };
     let takers = network.nodes.iter().zip(plan).filter(|(n, _)| is_input(&n.from));
     let mut first = takers.filter_map(|(n, how)| Some((matrices(&n.layer)[0]?, how))).peekable();
-    first.peek().is_some() && first.all(|(m, how)| is_trained(m, how.weights))
+    first.peek().is_some() && first.all(|(m, how)| is_trained(m, how.formats.w, how.formats))
 }
