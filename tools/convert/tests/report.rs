@@ -128,7 +128,7 @@ fn models_of_other_layers_have_a_page_too() {
         Units::Model,
     ));
 
-    let norm = Layer::LayerNorm { scale: vec![1.0; 3], offset: vec![0.0; 3], epsilon: 1e-3 };
+    let norm = Layer::LayerNorm { scale: vec![1.0; 3], offset: vec![0.0; 3], epsilon: 1e-3, rms: false };
     let layers = vec![("n".to_owned(), norm), ("d".to_owned(), Layer::Dense(dense))];
     let page = report(&Network::chain("norm", 3, layers), &walk(3), Units::Model);
     check(&page);

@@ -99,7 +99,7 @@ fn kinds(network: &Network) -> Vec<&'static str> {
         Layer::Affine { .. } => "affine",
         Layer::Window { .. } => "window",
         Layer::Embedding(_) => "embedding",
-        Layer::Gru(_) | Layer::LayerNorm { .. } => "other",
+        _ => "other",
     };
     network.nodes.iter().map(kind).collect()
 }

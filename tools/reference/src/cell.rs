@@ -1,5 +1,6 @@
 //! One step of one layer.
 
+use crate::attention::Ring;
 use crate::layer::{Activation, Dense, Gru, Layer, Lstm, Rnn};
 use crate::matrix::dot;
 
@@ -16,6 +17,14 @@ pub struct Trace {
     pub cell: Vec<f64>,
     /// An LSTM's cell state before the step.
     pub cell_before: Vec<f64>,
+    /// Attention's query as it meets the keys.
+    pub query: Vec<f64>,
+    /// Attention's newest key and value, if one came in this step.
+    pub memory: [Vec<f64>; 2],
+    /// Attention's context, head after head.
+    pub context: Vec<f64>,
+    /// Attention's weights, head after head, the oldest memory first.
+    pub weights: Vec<f64>,
     /// The output: a recurrent layer's hidden state, another's values.
     pub output: Vec<f64>,
 }
@@ -29,6 +38,8 @@ pub struct Memory {
     ring: Vec<Vec<f64>>,
     /// Inputs so far, and zeros before a causal window.
     seen: usize,
+    /// Attention's memories.
+    pub(crate) memories: Ring,
 }
 
 impl Memory {
@@ -44,7 +55,7 @@ impl Memory {
             _ => 0,
         };
         let (h, c) = layer.initial().map_or((vec![0.0; h], vec![0.0; c]), |i| (i.h.clone(), i.c.clone()));
-        Self { h, c, ring: vec![vec![0.0; inputs]; zeros], seen: zeros }
+        Self { h, c, ring: vec![vec![0.0; inputs]; zeros], seen: zeros, memories: Ring::default() }
     }
 
     /// One step; none from a window that waits for more inputs.
@@ -59,7 +70,15 @@ impl Memory {
                 let row = x[0].clamp(0.0, (table.rows - 1) as f64);
                 output(table.row(row.round() as usize).to_vec())
             }
-            Layer::LayerNorm { scale, offset, epsilon } => output(layer_norm(x, scale, offset, *epsilon)),
+            Layer::LayerNorm { scale, offset, epsilon, rms } => output(layer_norm(x, scale, offset, *epsilon, *rms)),
+            Layer::Position(table) => {
+                let row = table.row(self.seen.min(table.rows - 1));
+                self.seen += 1;
+                output(x.iter().zip(row).map(|(x, p)| x + p).collect())
+            }
+            Layer::Attention(a) => a.ask(&self.memories, x),
+            // The sources, one after the other.
+            Layer::Sum | Layer::Product => output(x.to_vec()),
             Layer::Affine { scale, offset } => {
                 output(x.iter().zip(scale).zip(offset).map(|((x, s), o)| x * s + o).collect())
             }
@@ -102,6 +121,12 @@ pub fn activate(activation: Activation, z: f64) -> f64 {
         Activation::Sigmoid => sigmoid(z),
         Activation::HardSigmoid { slope } => (slope * z + 0.5).clamp(0.0, 1.0),
         Activation::Tanh => libm::tanh(z),
+        Activation::Silu => z * sigmoid(z),
+        Activation::Gelu { tanh: false } => 0.5 * z * (1.0 + libm::erf(z * std::f64::consts::FRAC_1_SQRT_2)),
+        Activation::Gelu { tanh: true } => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (z + 0.044_715 * z * z * z);
+            0.5 * z * (1.0 + libm::tanh(inner))
+        }
     }
 }
 
@@ -164,9 +189,9 @@ fn dense(d: &Dense, x: &[f64]) -> Trace {
 }
 
 /// Ba et al. 2016; the variance is that of the population.
-fn layer_norm(x: &[f64], scale: &[f64], offset: &[f64], epsilon: f64) -> Vec<f64> {
+fn layer_norm(x: &[f64], scale: &[f64], offset: &[f64], epsilon: f64, rms: bool) -> Vec<f64> {
     let n = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / n;
+    let mean = if rms { 0.0 } else { x.iter().sum::<f64>() / n };
     let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
     let factor = 1.0 / (variance + epsilon).sqrt();
     x.iter().zip(scale).zip(offset).map(|((v, s), o)| (v - mean) * factor * s + o).collect()

@@ -1,5 +1,6 @@
 //! What a node of the network computes.
 
+use crate::attention::Attention;
 use crate::matrix::Matrix;
 
 /// What follows a dense layer's or a simple recurrent layer's matrices.
@@ -20,6 +21,13 @@ pub enum Activation {
     Tanh,
     /// Exponentials over their sum.
     Softmax,
+    /// `z` times the logistic function of `z`.
+    Silu,
+    /// `z` times the normal distribution function of `z`, or its usual approximation by a hyperbolic tangent.
+    Gelu {
+        /// Whether it is the approximation.
+        tanh: bool,
+    },
 }
 
 /// The hidden state, and an LSTM's cell state, before the first step.
@@ -166,7 +174,8 @@ pub enum Layer {
     Dense(Dense),
     /// A row of the table, `vocabulary x width`, by an index that is the only feature.
     Embedding(Matrix),
-    /// `scale (x - mean) / sqrt(variance + epsilon) + offset` over the features of one step.
+    /// `scale (x - mean) / sqrt(variance + epsilon) + offset` over the features of one step; with `rms` the mean is taken as
+    /// zero, and the variance is the mean square (Zhang and Sennrich 2019).
     LayerNorm {
         /// One a feature.
         scale: Vec<f64>,
@@ -174,6 +183,8 @@ pub enum Layer {
         offset: Vec<f64>,
         /// In the square root.
         epsilon: f64,
+        /// Whether the mean stays.
+        rms: bool,
     },
     /// `scale x + offset` by feature: normalization with constant statistics.
     Affine {
@@ -182,6 +193,14 @@ pub enum Layer {
         /// One a feature.
         offset: Vec<f64>,
     },
+    /// The sum of its sources, value by value.
+    Sum,
+    /// The product of its sources, value by value.
+    Product,
+    /// The input plus the row of the table that is the number of steps so far; the last row past its end.
+    Position(Matrix),
+    /// Attention over a ring of memories.
+    Attention(Box<Attention>),
     /// The last `taps` inputs, `dilation` apart, joined with the oldest first; every `stride`-th of them.
     ///
     /// A convolution over time is this and a dense layer; so is flattening a sequence.
@@ -199,7 +218,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Width of the output for inputs of width `inputs`.
+    /// Width of the output for inputs of width `inputs`: of a sum or product that of each source.
     pub fn outputs(&self, inputs: usize) -> usize {
         match self {
             Layer::Lstm(l) => l.u.cols,
@@ -207,9 +226,16 @@ impl Layer {
             Layer::Rnn(r) => r.u.cols,
             Layer::Dense(d) => d.w.rows,
             Layer::Embedding(table) => table.cols,
-            Layer::LayerNorm { .. } | Layer::Affine { .. } => inputs,
+            Layer::LayerNorm { .. } | Layer::Affine { .. } | Layer::Sum | Layer::Product => inputs,
+            Layer::Position(table) => table.cols,
+            Layer::Attention(a) => a.outputs(),
             Layer::Window { taps, .. } => taps * inputs,
         }
+    }
+
+    /// Whether the layer takes its sources value by value, all as wide as the first.
+    pub fn is_pointwise(&self) -> bool {
+        matches!(self, Layer::Sum | Layer::Product)
     }
 
     /// Width of the input that the layer's weights ask for; none if any will do.
@@ -221,7 +247,8 @@ impl Layer {
             Layer::Dense(d) => Some(d.w.cols),
             Layer::Embedding(_) => Some(1),
             Layer::LayerNorm { scale, .. } | Layer::Affine { scale, .. } => Some(scale.len()),
-            Layer::Window { .. } => None,
+            Layer::Position(table) => Some(table.cols),
+            Layer::Sum | Layer::Product | Layer::Attention(_) | Layer::Window { .. } => None,
         }
     }
 
@@ -233,7 +260,11 @@ impl Layer {
             Layer::Gru(g) => of(&g.w) + of(&g.u),
             Layer::Rnn(r) => of(&r.w) + of(&r.u),
             Layer::Dense(d) => of(&d.w),
-            Layer::Embedding(_) | Layer::LayerNorm { .. } | Layer::Affine { .. } | Layer::Window { .. } => 0,
+            Layer::Attention(a) => {
+                let projections = [&a.q, &a.k, &a.v, &a.o].into_iter().flatten().map(|d| of(&d.w)).sum::<usize>();
+                projections + a.heads * a.slots * (a.key + a.value)
+            }
+            _ => 0,
         }
     }
 

@@ -5,8 +5,10 @@ use crate::layer::Layer;
 /// Where a node's input comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// The network's input.
+    /// The network's input; of several streams the first.
     Input,
+    /// A further stream, from 1 on.
+    Stream(usize),
     /// An earlier node.
     Node(usize),
 }
@@ -78,6 +80,10 @@ pub struct Network {
     pub heads: Vec<Head>,
     /// How raw counts become inputs.
     pub input: InputMap,
+    /// Features of each stream, for a network that has several; empty for one. Each has steps of its own, in any order. A node
+    /// runs when the stream of its first source steps, on the latest values of its other sources; attention takes in memories
+    /// when theirs does.
+    pub streams: Vec<usize>,
     /// The steps of a window, for a network that needs all of it before it can answer; none for one that streams.
     ///
     /// A windowed network begins each window with its initial state.
@@ -99,6 +105,7 @@ impl Network {
             heads: vec![Head { node: nodes.len().saturating_sub(1), labels: Vec::new() }],
             nodes,
             input: InputMap::identity(inputs),
+            streams: Vec::new(),
             window: None,
             mask: None,
         }
@@ -112,14 +119,35 @@ impl Network {
     /// Number of values of a source.
     pub fn width(&self, source: Source) -> usize {
         match source {
-            Source::Input => self.inputs(),
+            Source::Input => self.streams.first().copied().unwrap_or_else(|| self.inputs()),
+            Source::Stream(k) => self.streams[k],
             Source::Node(k) => self.nodes[k].layer.outputs(self.input_width(k)),
         }
     }
 
-    /// Number of values that node `k` takes: those of all its sources.
+    /// Number of values that node `k` takes: those of all its sources, or of a sum or product those of each.
     pub fn input_width(&self, k: usize) -> usize {
-        self.nodes[k].from.iter().map(|&s| self.width(s)).sum()
+        let node = &self.nodes[k];
+        let sources = if node.layer.is_pointwise() { &node.from[..1] } else { &node.from };
+        sources.iter().map(|&s| self.width(s)).sum()
+    }
+
+    /// The stream on whose steps a source has new values.
+    pub fn stream(&self, source: Source) -> usize {
+        match source {
+            Source::Input => 0,
+            Source::Stream(k) => k,
+            Source::Node(k) => self.stream(self.nodes[k].from[0]),
+        }
+    }
+
+    /// The features of a stream among all of the network's.
+    pub fn features(&self, stream: usize) -> std::ops::Range<usize> {
+        if self.streams.is_empty() {
+            return 0..self.inputs();
+        }
+        let first = self.streams[..stream].iter().sum();
+        first..first + self.streams[stream]
     }
 
     /// Number of values of the first output.

@@ -107,7 +107,7 @@ impl Work {
             }
             Layer::Dense { activation, .. } => (squashed(activation), width * 5 / 8),
             Layer::More(More::Rnn { activation, .. }) => (squashed(activation), width * 5 / 4 + 8),
-            Layer::More(More::Gru { reset_after: true, .. }) => (4 * width, 3 * width + fours + 4),
+            Layer::More(More::Gru { reset_after: true, .. }) => (4 * width, 3 * width + fours + 1),
             Layer::More(More::Gru { reset_after: false, .. }) => (4 * width, width * 7 / 2 + 16),
             // Mean, variance and gain are a pass each.
             Layer::More(More::Norm { .. }) => (0, 3 * width),

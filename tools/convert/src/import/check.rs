@@ -2,11 +2,16 @@
 
 use crate::error::{Error, Result};
 use cellstate::model::header::MAX_LAYERS;
-use cellstate_reference::{Activation, Dense, Gru, Initial, Layer, Lstm, Matrix, Network, Rnn, Source};
+use cellstate_reference::{
+    Activation, Attention, Dense, Gru, Initial, Layer, Lstm, Matrix, Network, Node, Rnn, Score, Source,
+};
 use std::path::Path;
 
 /// The widest vector, and the longest table.
 const MOST: usize = u16::MAX as usize;
+
+/// The most input streams.
+const MAX_STREAMS: usize = 4;
 
 /// What is wrong with a layer: the cause and the remedy.
 type Fault = (String, &'static str);
@@ -18,6 +23,18 @@ pub(super) fn check(model: &Path, network: &Network) -> Result<()> {
         return Err(Error::new(model, cause, format_args!("give a model with 1 to {MAX_LAYERS} layers")));
     }
     let inputs = network.inputs();
+    let streams = &network.streams;
+    if !streams.is_empty() {
+        let sum: usize = streams.iter().fold(0, |sum, &n| sum.saturating_add(n));
+        if streams.contains(&0) || streams.len() > MAX_STREAMS || sum != inputs {
+            let cause = format!("its streams have {streams:?} values of {inputs}");
+            return Err(Error::new(model, cause, format_args!("give 1 to {MAX_STREAMS} inputs, each with a width")));
+        }
+        if streams.len() > 1 && (network.window.is_some() || network.mask.is_some()) {
+            let cause = "it has several inputs, and a layer that needs a whole window, or a mask";
+            return Err(Error::new(model, cause, "leave out bidirectional layers, and Masking"));
+        }
+    }
     if inputs == 0 || inputs > MOST {
         let cause = format!("it takes {inputs} features");
         return Err(Error::new(model, cause, "give a model with 1 to 65535 features"));
@@ -48,16 +65,21 @@ pub(super) fn check(model: &Path, network: &Network) -> Result<()> {
 /// How a node is joined to the others. `sequences` tells of each earlier node whether it yields every step.
 fn node_fault(network: &Network, k: usize, sequences: &mut [bool]) -> Option<Fault> {
     let node = &network.nodes[k];
-    let late = |s: &Source| matches!(s, Source::Node(n) if *n >= k);
+    let late = |s: &Source| match *s {
+        Source::Input => false,
+        Source::Stream(n) => n == 0 || n >= network.streams.len(),
+        Source::Node(n) => n >= k,
+    };
     if node.from.is_empty() || node.from.iter().any(late) {
         return Some(("its inputs are not layers before it".to_owned(), "save a model without cycles"));
     }
     let every = |s: &Source| match s {
-        Source::Input => true,
+        Source::Input | Source::Stream(_) => true,
         Source::Node(n) => sequences[*n],
     };
     let steps: Vec<bool> = node.from.iter().map(every).collect();
-    if steps.iter().any(|&s| s != steps[0]) {
+    let remembers = matches!(node.layer, Layer::Attention(_));
+    if !remembers && steps.iter().any(|&s| s != steps[0]) {
         let cause = "one of its inputs is a sequence and another only a last step".to_owned();
         return Some((cause, "join sequences with sequences"));
     }
@@ -66,6 +88,9 @@ fn node_fault(network: &Network, k: usize, sequences: &mut [bool]) -> Option<Fau
         return Some((cause, "give that one return_sequences=True"));
     }
     sequences[k] = steps[0] && !node.last;
+    if let Some(fault) = joint_fault(network, node) {
+        return Some(fault);
+    }
     let width: usize = network.input_width(k);
     if let Some(needed) = node.layer.inputs()
         && needed != width
@@ -81,6 +106,58 @@ fn node_fault(network: &Network, k: usize, sequences: &mut [bool]) -> Option<Fau
         return Some(("it walks backwards and has no state".to_owned(), "leave out its direction"));
     }
     None
+}
+
+/// Whether the sources of a layer that takes several as they are have the widths that it needs.
+fn joint_fault(network: &Network, node: &Node) -> Option<Fault> {
+    let widths: Vec<usize> = node.from.iter().map(|&s| network.width(s)).collect();
+    let fits = match &node.layer {
+        Layer::Sum | Layer::Product => widths.len() > 1 && widths.iter().all(|&w| w == widths[0]),
+        Layer::Attention(a) => {
+            let takes = |d: &Option<Dense>, width: usize, out: usize| match d {
+                Some(d) => d.w.cols == width && d.w.rows == out,
+                None => width == out,
+            };
+            let [keys, values] = match (widths[..].get(1..), a.apart) {
+                (Some(&[memory]), None) => [memory; 2],
+                (Some(&[keys, values]), Some(apart)) if apart == values => [keys, values],
+                _ => return Some(("its memories are not one input, or keys and values".to_owned(), SAVE_AGAIN)),
+            };
+            widths[0] == a.query
+                && takes(&a.q, widths[0], a.heads * a.key)
+                && takes(&a.k, keys, a.kv_heads * a.key)
+                && takes(&a.v, values, a.kv_heads * a.value)
+                && a.o.as_ref().is_none_or(|o| o.w.cols == a.heads * a.value)
+        }
+        _ => return None,
+    };
+    let cause = || format!("its inputs have {widths:?} values, which do not fit together");
+    (!fits).then(|| (cause(), SAVE_AGAIN))
+}
+
+/// What helps where parts do not fit.
+const SAVE_AGAIN: &str = "save the model again";
+
+/// Whether the parts of attention fit, and their values.
+fn attention(a: &Attention) -> (bool, Vec<&[f64]>) {
+    let parts = [&a.q, &a.k, &a.v, &a.o].into_iter().flatten();
+    let linear = |d: &&Dense| {
+        d.w.data.len() == d.w.rows * d.w.cols && d.b.len() == d.w.rows && d.activation == Activation::Linear
+    };
+    let heads = a.kv_heads > 0 && a.heads > 0 && a.heads.is_multiple_of(a.kv_heads) && a.key > 0 && a.value > 0;
+    let sizes = a.heads.saturating_mul(a.key.max(a.value)) <= MOST && (1..=MOST).contains(&a.slots);
+    let rotary = a.rotary.is_empty() || a.rotary.len() * 2 == a.key;
+    let ages = a.ages.is_empty() || a.ages.len() == a.heads * a.slots;
+    let mut values: Vec<&[f64]> = parts.clone().flat_map(|d| [&d.w.data[..], &d.b]).collect();
+    values.extend([&a.rotary[..], &a.ages]);
+    let scored = match &a.score {
+        Score::Dot { scale } => scale.is_finite(),
+        Score::Additive { v } => {
+            values.push(v);
+            v.len() == a.key
+        }
+    };
+    (heads && sizes && rotary && ages && scored && parts.into_iter().all(|d| linear(&d)), values)
 }
 
 /// A layer's own shapes and values.
@@ -115,7 +192,10 @@ fn layer_fault(layer: &Layer) -> Option<Fault> {
         }
         Layer::Dense(Dense { w, b, .. }) => (shaped(w, b.len(), w.cols), vec![&w.data, b]),
         Layer::Embedding(table) => (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data]),
-        Layer::LayerNorm { scale, offset, epsilon } => {
+        Layer::Sum | Layer::Product => (true, Vec::new()),
+        Layer::Position(table) => (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data]),
+        Layer::Attention(a) => attention(a),
+        Layer::LayerNorm { scale, offset, epsilon, .. } => {
             (scale.len() == offset.len() && *epsilon >= 0.0, vec![scale, offset])
         }
         Layer::Affine { scale, offset } => (scale.len() == offset.len(), vec![scale, offset]),
@@ -125,7 +205,7 @@ fn layer_fault(layer: &Layer) -> Option<Fault> {
         }
     };
     if !fits {
-        return Some(("its parts have shapes that do not fit together".to_owned(), "save the model again"));
+        return Some(("its parts have shapes that do not fit together".to_owned(), SAVE_AGAIN));
     }
     let initial = layer.initial().into_iter().flat_map(|i| [&i.h[..], &i.c]);
     if values.into_iter().chain(initial).flatten().any(|v| !v.is_finite()) {

@@ -26,7 +26,7 @@ use cellstate::layer::input::Feature;
 use cellstate::model::header;
 use cellstate::model::layer as device;
 use cellstate::model::more::More;
-use cellstate_reference::{Activation, Layer as Float, Matrix, Network, Node, Source};
+use cellstate_reference::{Activation, Dense, Layer as Float, Matrix, Network, Node, Source};
 use levers::How;
 use rows::{Rows, Side};
 
@@ -112,13 +112,13 @@ pub fn quantize(network: &Network, calibration: &Calibration, plan: &[How]) -> R
     for (k, node) in network.nodes.iter().enumerate() {
         let fault = |cause: &str| Unquantizable { layer: node.name.clone(), cause: cause.to_owned() };
         let side = |s: &Source| match s {
-            Source::Input => &sides[0],
+            Source::Input | Source::Stream(_) => &sides[0],
             Source::Node(n) => &sides[n + 1],
         };
         let input = Side::joined(node.from.iter().map(side));
         let taken = network.nodes.iter().any(|n| n.from.contains(&Source::Node(k)));
         let zeros = node.from.iter().flat_map(|&s| match s {
-            Source::Input => zeros.clone(),
+            Source::Input | Source::Stream(_) => zeros.clone(),
             s @ Source::Node(_) => vec![0; network.width(s)],
         });
         let c = Context {
@@ -193,6 +193,14 @@ fn unfit(node: &Node, c: &Context) -> Option<String> {
         Float::Embedding(_) if node.from != [Source::Input] => {
             Some("its index is computed, and on the device it must be the sample itself".to_owned())
         }
+        Float::Sum
+        | Float::Product
+        | Float::Position(_)
+        | Float::Attention(_)
+        | Float::LayerNorm { rms: true, .. }
+        | Float::Dense(Dense { activation: Activation::Silu | Activation::Gelu { .. }, .. }) => {
+            Some("the device does not have this layer yet".to_owned())
+        }
         Float::Affine { .. } => Some("it was not folded; please report this".to_owned()),
         layer => {
             let h = recurrent::beyond_one(layer)?;
@@ -209,7 +217,8 @@ fn make(layer: &Float, c: &Context) -> Option<Made> {
         Float::Rnn(r) => recurrent::rnn(r, c),
         Float::Dense(d) => pointwise::dense(d, c),
         Float::Embedding(table) => Some(pointwise::embedding(table, c)),
-        Float::LayerNorm { scale, offset, epsilon } => pointwise::norm(scale, offset, *epsilon, c),
+        Float::Sum | Float::Product | Float::Position(_) | Float::Attention(_) => None,
+        Float::LayerNorm { scale, offset, epsilon, .. } => pointwise::norm(scale, offset, *epsilon, c),
         Float::Window { taps, dilation, stride, causal } => {
             Some(pointwise::window([*taps, *dilation, *stride], *causal, c))
         }
@@ -219,7 +228,7 @@ fn make(layer: &Float, c: &Context) -> Option<Made> {
 
 fn device_source(network: &Network, source: Source) -> u8 {
     match source {
-        Source::Input => 0,
+        Source::Input | Source::Stream(_) => 0,
         Source::Node(n) => device_index(network, n) as u8 + 1,
     }
 }
@@ -238,6 +247,8 @@ fn activation(a: Activation) -> (header::Activation, f64) {
         Activation::Tanh => (header::Activation::Tanh, 1.0),
         Activation::Softmax => (header::Activation::Softmax, 1.0),
         Activation::HardSigmoid { slope } => (header::Activation::HardSigmoid, slope),
+        // Refused before: see `unfit`.
+        Activation::Silu | Activation::Gelu { .. } => (header::Activation::Linear, 1.0),
     }
 }
 

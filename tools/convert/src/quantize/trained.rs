@@ -56,7 +56,7 @@ pub fn layer(layer: &Layer, formats: Formats) -> bool {
 pub fn takes_input(network: &Network, plan: &[How]) -> bool {
     let is_input = |from: &[Source]| {
         from.iter().all(|s| match s {
-            Source::Input => true,
+            Source::Input | Source::Stream(_) => true,
             Source::Node(n) => {
                 let node = &network.nodes[*n];
                 matches!(node.layer, Layer::Window { .. }) && node.from == [Source::Input]

@@ -110,6 +110,7 @@ impl<'a> Builder<'a> {
             nodes,
             heads,
             input: InputMap::identity(features),
+            streams: Vec::new(),
             window: steps.filter(|_| self.windowed),
             mask: self.mask,
         })

@@ -173,7 +173,7 @@ impl Builder<'_> {
         let input = self.settle(entry, input)?;
         let (scale, offset, _) = self.gamma_beta(entry, place, input.width)?;
         let epsilon = entry.config["epsilon"].as_f64().unwrap_or(1e-3);
-        let node = self.push(entry.name, Layer::LayerNorm { scale, offset, epsilon }, input.from.clone());
+        let node = self.push(entry.name, Layer::LayerNorm { scale, offset, epsilon, rms: false }, input.from.clone());
         Ok(input.to(node, input.width))
     }
 

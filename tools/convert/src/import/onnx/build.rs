@@ -62,7 +62,7 @@ impl Builder {
 
     pub(super) fn width(&self, source: Source) -> usize {
         match source {
-            Source::Input => self.inputs,
+            Source::Input | Source::Stream(_) => self.inputs,
             Source::Node(k) => self.widths[k],
         }
     }

@@ -52,7 +52,7 @@ impl Builder {
                 continue;
             }
             let moved = |s: &Source| match s {
-                Source::Input => Source::Input,
+                s @ (Source::Input | Source::Stream(_)) => *s,
                 Source::Node(n) => Source::Node(place[*n]),
             };
             match &self.made[k] {
@@ -87,7 +87,7 @@ impl Builder {
         }
         let heads = heads.iter().map(|&h| Head { node: place[h], labels: Vec::new() }).collect();
         let input = InputMap::identity(self.inputs);
-        Ok(Network { name: name.to_owned(), nodes, heads, input, window, mask: None })
+        Ok(Network { name: name.to_owned(), nodes, heads, input, streams: Vec::new(), window, mask: None })
     }
 
     /// The last step of a sequence that is needed besides.

@@ -242,7 +242,7 @@ fn made(
     epsilon: f64,
 ) -> Result<Value, Fault> {
     let from = builder.whole(&format!("{}/input", op.name), signal)?;
-    let node = builder.node(&op.name, Layer::LayerNorm { scale, offset, epsilon }, from);
+    let node = builder.node(&op.name, Layer::LayerNorm { scale, offset, epsilon, rms: false }, from);
     let out = signal.with(signal.axes.clone(), builder.columns(node));
     Ok(Value::Signal(Signal { open: Some(node), ..out }))
 }

@@ -89,7 +89,7 @@ impl<'a> Graph<'a> {
 
     fn pace(&self, source: Source) -> Option<(usize, usize)> {
         match source {
-            Source::Input => Some((0, 1)),
+            Source::Input | Source::Stream(_) => Some((0, 1)),
             Source::Node(k) => self.paces.get(k).copied().flatten(),
         }
     }
@@ -98,7 +98,7 @@ impl<'a> Graph<'a> {
     pub(super) fn width(&self, sources: &[Source]) -> Option<usize> {
         sources.iter().try_fold(0usize, |sum, s| {
             sum.checked_add(match s {
-                Source::Input => self.inputs?,
+                Source::Input | Source::Stream(_) => self.inputs?,
                 Source::Node(k) => *self.widths.get(*k)?,
             })
         })
@@ -186,7 +186,7 @@ impl<'a> Graph<'a> {
             [Source::Node(k)] if !value.final_step => k,
             _ => match self.identity(&format!("{name}_output"), value, Activation::Linear)? {
                 Source::Node(k) => k,
-                Source::Input => 0,
+                Source::Input | Source::Stream(_) => 0,
             },
         };
         if named && self.nodes[node].name != name {
@@ -202,6 +202,6 @@ impl<'a> Graph<'a> {
 
     pub(super) fn finish(self, name: String) -> Network {
         let input = InputMap::identity(self.inputs.unwrap_or(0));
-        Network { name, nodes: self.nodes, heads: self.heads, input, window: None, mask: None }
+        Network { name, nodes: self.nodes, heads: self.heads, input, streams: Vec::new(), window: None, mask: None }
     }
 }

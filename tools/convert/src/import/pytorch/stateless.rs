@@ -28,7 +28,7 @@ pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Ve
             tensors.only(module, &["weight", "bias"])?;
             let ([width], scale) = tensors.values(module, "weight", [0])?;
             let offset = tensors.vector(module, "bias", width, 0.0)?;
-            Ok(one(Layer::LayerNorm { scale: scale.to_vec(), offset, epsilon: epsilon(tensors, entry)? }))
+            Ok(one(Layer::LayerNorm { scale: scale.to_vec(), offset, epsilon: epsilon(tensors, entry)?, rms: false }))
         }
         Kind::BatchNorm => Ok(one(batch_norm(tensors, entry)?)),
         Kind::Conv1d => conv(tensors, entry),

@@ -289,7 +289,7 @@ impl<'a> Graph<'a> {
         }
         let window = self.input.steps.filter(|_| self.windowed);
         let input = InputMap::identity(self.input.width);
-        Ok(Network { name: name.to_owned(), nodes: self.nodes, heads, input, window, mask: None })
+        Ok(Network { name: name.to_owned(), nodes: self.nodes, heads, input, streams: Vec::new(), window, mask: None })
     }
 }
 
