@@ -95,6 +95,7 @@ fn header(layers: &[Layer]) -> Header<'static> {
         window: 0,
         mask: false,
         tests: 0,
+        streams: heapless::Vec::new(),
         heads,
         nodes,
     }
@@ -208,7 +209,7 @@ fn prefix_errors_are_typed() {
         Model::parse(bytes(&aligned(&blob), blob.len())).err()
     };
     assert_eq!(patched(0, b'c'), Some(LoadError::NotABlob));
-    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 5 }));
+    assert_eq!(patched(4, 9), Some(LoadError::Version { found: 9, supported: 6 }));
     assert_eq!(patched(16, !blob[16]), Some(LoadError::Checksum));
     assert_eq!(patched(6, 1), Some(LoadError::Checksum));
     assert!(matches!(patched(8, 0), Some(LoadError::TrailingBytes { .. } | LoadError::Truncated { .. })));
@@ -236,8 +237,9 @@ fn what_is_accepted_can_be_stepped() {
             continue;
         };
         for _ in 0..8 {
-            let sample: Vec<i16> = (0..model.inputs()).map(|_| rng.i16()).collect();
-            session.step_i16(&sample).unwrap();
+            let stream = rng.below(model.streams() as u64) as usize;
+            let sample: Vec<i16> = (0..model.header().stream_width(stream)).map(|_| rng.i16()).collect();
+            session.step_stream_i16(stream, &sample).unwrap();
         }
         let mut scores = [0.0; 32];
         session.output().probabilities(&mut scores);
@@ -274,7 +276,7 @@ fn graphs_that_do_not_follow_from_their_sources_are_refused() {
     }
     // Joined inputs are no output.
     assert_eq!(node_refused(window(2, 2, 1), 0, 0), Some(LoadError::Empty));
-    let norm = |width, shift| more(More::Norm { width, shift, scale: 1.0, epsilon: 0 });
+    let norm = |width, shift| more(More::Norm { width, shift, scale: 1.0, epsilon: 0, rms: false });
     assert_eq!(node_refused(norm(1, 0), 0, 2), None);
     assert_eq!(node_refused(norm(2, 0), 0, 4), graph);
     assert_eq!(node_refused(norm(1, 32), 0, 2), Some(LoadError::Scale { layer: 0 }));

@@ -2,6 +2,8 @@
 
 mod common;
 
+#[path = "oracle/attention.rs"]
+mod attention;
 #[path = "oracle/walk.rs"]
 mod walk;
 
@@ -32,16 +34,19 @@ proptest! {
         let header = model.header();
         let mut oracle = Oracle::new(&net, (0..net.layers.len()).map(|k| header.is_wide(k)).collect());
         for step in 0..24 {
-            let x = if step % 7 == 5 { vec![I1F15::MAX; model.inputs()] } else { sample(&mut rng, model.inputs()) };
+            let stream = rng.below(model.streams() as u64) as usize;
+            let width = header.stream_width(stream);
+            let x = if step % 7 == 5 { vec![I1F15::MAX; width] } else { sample(&mut rng, width) };
             let raw: Vec<i16> = x.iter().map(|v| v.to_bits()).collect();
-            let ran = oracle.step(&raw);
-            session.step(&x).unwrap();
+            let ran = oracle.step(stream, &raw);
+            session.step_stream(stream, &x).unwrap();
             for (head, &k) in net.heads.iter().enumerate() {
                 let expected = &oracle.outputs[k as usize];
-                prop_assert_eq!(session.head(head).is_new(), ran && !expected.is_empty());
+                let mine = oracle.stream(k + 1) == stream;
+                prop_assert_eq!(session.head(head).is_new(), ran && mine && !expected.is_empty(), "step {} of stream {}, head {}, {:?}: {:?}", step, stream, head, header.streams, header.nodes);
                 for (t, expected) in expected.iter().enumerate().filter(|_| ran) {
                     let got: Vec<i128> = session.head_at(head, t).iter().map(i128::from).collect();
-                    prop_assert_eq!(&got, expected, "head {} at {}", head, t);
+                    prop_assert_eq!(&got, expected, "step {} of stream {}, head {} at {}: {:?}", step, stream, head, t, header.nodes);
                 }
             }
             for (k, layer) in net.layers.iter().enumerate() {
@@ -63,7 +68,7 @@ proptest! {
         let (_, blob) = random(&mut rng);
         let words = aligned(&blob);
         let model = Model::parse(bytes(&words, blob.len())).unwrap();
-        let samples: Vec<_> = (0..10).map(|_| sample(&mut rng, model.inputs())).collect();
+        let samples: Vec<_> = (0..10).map(|_| sample(&mut rng, model.header().stream_width(0))).collect();
         let (mut one, mut two) = (State::<STATE>::new(), State::<STATE>::new());
         let mut whole = Session::new(&model, &mut one).unwrap();
         let mut saved = vec![0; model.saved_bytes()];

@@ -24,9 +24,10 @@ fn self_test(blob: &[u8]) -> Result<(), SelfTestError> {
 }
 
 /// Samples at their extremes, for a model that takes them as they are.
-fn data(rng: &mut Rng, features: usize, steps: usize) -> Sequences {
+fn data(rng: &mut Rng, features: usize, streams: usize, steps: usize) -> Sequences {
     let samples = (0..features * steps).map(|_| f64::from(rng.i16())).collect();
-    Sequences { features, sequences: vec![Sequence::unlabelled(features, samples)] }
+    let order = (0..steps).map(|t| t % streams.max(1)).collect();
+    Sequences { features, sequences: vec![Sequence::interleaved(features, samples, order)] }
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn random_networks_pass_and_forged_checksums_do_not() {
         let mut rng = Rng(seed);
         let (net, blob) = random(&mut rng);
         assert_eq!(self_test(&blob), Err(SelfTestError::NoVectors));
-        let data = data(&mut rng, net.features.len(), 40);
+        let data = data(&mut rng, net.features.len(), net.streams.len(), 40);
         let vectors = Vectors { data: &data, units: Units::Counts, steps: 3 };
         let mut tested = vectors.add(blob.clone());
         assert_eq!(self_test(&tested), Ok(()), "seed {seed}");
@@ -57,7 +58,8 @@ fn random_networks_pass_and_forged_checksums_do_not() {
         let mut state = State::<STATE>::new();
         let mut session = Session::new(&model, &mut state).unwrap();
         let new = |session: &Session| (0..net.heads.len()).any(|head| session.head(head).is_new());
-        let mut seen = model.test_samples().map(|x| session.step(x).map(|_| ()).is_ok() && new(&session));
+        let mut seen =
+            model.test_samples().map(|(stream, x)| session.step_stream(stream, x).map(|_| ()).is_ok() && new(&session));
         answered += u32::from(seen.any(|new| new));
         longer += u32::from(tests > 3);
         let last = tested.len() - 1;

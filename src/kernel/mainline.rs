@@ -23,18 +23,18 @@ pub(crate) type Function = unsafe extern "C" fn();
 /// One record's pre-activations.
 ///
 /// # Safety
-/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
+/// `function` is that of the record's format; `head` and `blocks` have the words that the vectors take; no
+/// vector is empty.
 #[inline(always)]
-pub(crate) unsafe fn call(function: Function, record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(function: Function, head: &[i32], blocks: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     let (z0, z1, z2, z3);
-    let head = ROWS * (1 + vectors.len());
     let vectors = vectors.as_ptr_range();
-    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // SAFETY: the function reads the head, the blocks and the vectors, which the caller vouches for; it keeps the registers that are
     // not named here, and the stack.
     unsafe {
         asm!("blx {f}", f = in(reg) function,
-            inout("r0") record.as_ptr().add(head) => z0, inout("r1") vectors.start => z1,
-            inout("r2") vectors.end => z2, inout("r3") record.as_ptr() => z3,
+            inout("r0") blocks.as_ptr() => z0, inout("r1") vectors.start => z1,
+            inout("r2") vectors.end => z2, inout("r3") head.as_ptr() => z3,
             out("r12") _, out("lr") _, options(readonly));
     }
     [z0, z1, z2, z3]

@@ -133,11 +133,35 @@ pub(crate) fn rows<'a>(
     vectors: &'a [Vector<'a>],
 ) -> impl Iterator<Item = [i32; ROWS]> + 'a {
     let words = record_words(weights, vectors);
+    let head = ROWS * (1 + vectors.len());
     let function = active::function(weights);
     (0..if fits(records, count * words, vectors) { count } else { 0 }).map(move |k| {
-        // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format; no
-        // vector is empty; the function is this format's.
-        unsafe { active::call(function, records.get_unchecked(k * words..(k + 1) * words), vectors) }
+        // SAFETY: there are `count` times `words` words, and `words` is what the vectors' lengths take in this format, with
+        // the head before the blocks; no vector is empty; the function is this format's.
+        unsafe {
+            let record = records.get_unchecked(k * words..(k + 1) * words);
+            active::call(function, record.get_unchecked(..head), record.get_unchecked(head..), vectors)
+        }
+    })
+}
+
+/// The products of `count` times four rows of 16-bit values with a vector, in blocks as of a matrix of weights: rows of one
+/// head, four biases and four multipliers. Yields nothing where there are too few words.
+#[cfg(feature = "layers")]
+#[inline(always)]
+pub(crate) fn products<'a>(
+    head: &'a [i32; 2 * ROWS],
+    blocks: &'a [i32],
+    count: usize,
+    vector: &'a Vector<'a>,
+) -> impl Iterator<Item = [i32; ROWS]> + 'a {
+    let words = vector.columns().len() * Weights::W16.block_words();
+    let function = active::function(Weights::W16);
+    let vectors = core::slice::from_ref(vector);
+    (0..if fits(blocks, count * words, vectors) { count } else { 0 }).map(move |k| {
+        // SAFETY: there are `count` times `words` words, and `words` is what the vector's length takes in this format; it is
+        // not empty; the head is that of one vector; the function is this format's.
+        unsafe { active::call(function, head, blocks.get_unchecked(k * words..(k + 1) * words), vectors) }
     })
 }
 

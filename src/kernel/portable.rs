@@ -30,16 +30,16 @@ pub(crate) fn sum(columns: &[Four]) -> i32 {
 /// A record from a function for the dot products of its blocks with one vector.
 #[inline(always)]
 pub(crate) fn record(
-    mut words: &[i32],
+    mut head: &[i32],
+    mut blocks: &[i32],
     vectors: &[Vector],
     block_words: usize,
     dot: impl Fn(&[i32], &Vector) -> [i32; ROWS],
 ) -> [i32; ROWS] {
-    let mut z: [i32; ROWS] = take(&mut words, ROWS).try_into().unwrap_or_default();
-    let mut multipliers = take(&mut words, ROWS * vectors.len());
+    let mut z: [i32; ROWS] = take(&mut head, ROWS).try_into().unwrap_or_default();
     for vector in vectors {
-        let acc = dot(take(&mut words, vector.columns().len() * block_words), vector);
-        for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut multipliers, ROWS)) {
+        let acc = dot(take(&mut blocks, vector.columns().len() * block_words), vector);
+        for ((z, acc), &m) in z.iter_mut().zip(acc).zip(take(&mut head, ROWS)) {
             *z = z.wrapping_add(super::mul_high(acc, m));
         }
     }
@@ -98,12 +98,12 @@ pub(crate) fn prepare(_weights: Weights, _columns: &[Four]) -> (usize, [i32; 2 *
 /// # Safety
 /// None is needed; other kernels want a record with the words that the vectors take.
 #[inline(always)]
-pub(crate) unsafe fn call(weights: Function, words: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(weights: Function, head: &[i32], blocks: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     let block_words = weights.block_words();
     match weights {
-        Weights::W8 => record(words, vectors, block_words, |blocks, vector| dot32(Weights::W8, blocks, vector)),
-        Weights::W4 => record(words, vectors, block_words, |blocks, vector| dot32(Weights::W4, blocks, vector)),
-        Weights::W16 => record(words, vectors, block_words, |blocks, vector| {
+        Weights::W8 => record(head, blocks, vectors, block_words, |blocks, vector| dot32(Weights::W8, blocks, vector)),
+        Weights::W4 => record(head, blocks, vectors, block_words, |blocks, vector| dot32(Weights::W4, blocks, vector)),
+        Weights::W16 => record(head, blocks, vectors, block_words, |blocks, vector| {
             let mut acc = [1i64 << (W16_SHIFT - 1); ROWS];
             for (block, x) in blocks.chunks_exact(Weights::W16.block_words()).zip(vector.columns()) {
                 multiply(Weights::W16, block, x, |row, p| acc[row] = acc[row].wrapping_add(p.into()));

@@ -60,18 +60,18 @@ pub(crate) fn function(weights: Weights) -> Function {
 /// One record's pre-activations.
 ///
 /// # Safety
-/// `function` is that of the record's format; `record` has the words that the vectors take; no vector is empty.
+/// `function` is that of the record's format; `head` and `blocks` have the words that the vectors take; no
+/// vector is empty.
 #[inline(always)]
-pub(crate) unsafe fn call(function: Function, record: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(function: Function, head: &[i32], blocks: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     let (z0, z1, z2, z3);
-    let head = ROWS * (1 + vectors.len());
     let vectors = vectors.as_ptr_range();
-    // SAFETY: the function reads the record and the vectors, which the caller vouches for; it keeps the registers that are
+    // SAFETY: the function reads the head, the blocks and the vectors, which the caller vouches for; it keeps the registers that are
     // not named here, and the stack.
     unsafe {
         asm!("jalr ra, {f}", f = in(reg) function,
-            inout("a0") record.as_ptr().add(head) => _, inout("a1") vectors.start => _,
-            in("a2") vectors.end, inout("a3") record.as_ptr() => _,
+            inout("a0") blocks.as_ptr() => _, inout("a1") vectors.start => _,
+            in("a2") vectors.end, inout("a3") head.as_ptr() => _,
             out("a4") z0, out("a5") z1, out("a6") z2, out("a7") z3,
             out("t0") _, out("t1") _, out("t2") _, out("t3") _, out("t4") _, out("t5") _, out("t6") _,
             out("s2") _, out("s3") _, out("s4") _, out("s5") _, out("ra") _,

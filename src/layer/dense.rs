@@ -1,12 +1,16 @@
 //! Fully connected: `activation(W x + b)`, and what a simple recurrent layer has of it.
 //!
 //! The multipliers are chosen by the converter so that a linear or relu output comes out in units of the layer's `scale`
-//! at once; sigmoid and tanh go through Q16.16 and yield Q0.15.
+//! at once; sigmoid and tanh go through Q16.16 and yield Q0.15, SiLU and GELU through Q16.16, of which they yield a shift.
 
 use crate::kernel::{self, Four, ROWS, Vector};
 use crate::model::header::{Activation, Weights};
 use crate::numeric::activation::{hard_sigmoid_raw, sigmoid_raw, tanh_raw};
+#[cfg(feature = "layers")]
+use crate::numeric::linear_units::{gelu, silu};
 use crate::numeric::rounding::saturate_q15;
+#[cfg(feature = "layers")]
+use crate::numeric::rounding::shift_right;
 
 /// One dense layer of a checked model.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +75,12 @@ impl Dense<'_> {
                 Activation::Sigmoid => sigmoid_raw(*z << (self.z_shift & 31)),
                 Activation::Tanh => tanh_raw(*z << (self.z_shift & 31)),
                 Activation::HardSigmoid => hard_sigmoid_raw(*z << (self.z_shift & 31)),
+                #[cfg(feature = "layers")]
+                Activation::Silu { shift } => shift_right(silu(*z << (self.z_shift & 31)), u32::from(shift) & 31),
+                #[cfg(feature = "layers")]
+                Activation::Gelu { tanh, shift } => {
+                    shift_right(gelu(*z << (self.z_shift & 31), tanh), u32::from(shift) & 31)
+                }
             };
         }
         z

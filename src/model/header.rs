@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 /// The first four bytes of a blob.
 pub const MAGIC: [u8; 4] = *b"CELL";
 /// The version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 5;
+pub const FORMAT_VERSION: u16 = 6;
 /// Bytes before the header: magic, version, two zero bytes, total length, header length, CRC-32.
 pub const PREFIX_BYTES: usize = 20;
-/// The most layers that a model may have.
-pub const MAX_LAYERS: usize = 16;
+/// The most layers that a model may have: with the feature `deep` 48, else 16.
+pub const MAX_LAYERS: usize = if cfg!(feature = "deep") { 48 } else { 16 };
+/// The most input streams.
+pub const MAX_STREAMS: usize = 4;
 /// The most outputs that a model may have.
 pub const MAX_HEADS: usize = 4;
 /// Words that each input feature takes in the words section: see [`crate::layer::input::Feature`].
@@ -87,12 +89,35 @@ pub enum Activation {
     Softmax,
     /// `z + 1/2`, limited to 0..=1; the output is Q0.15. The slope is in the weights.
     HardSigmoid,
+    /// `z sigmoid(z)`.
+    #[cfg(feature = "layers")]
+    Silu {
+        /// Right shift from Q16.16 to the output.
+        shift: u8,
+    },
+    /// `z Phi(z)`.
+    #[cfg(feature = "layers")]
+    Gelu {
+        /// Whether it is the approximation by a hyperbolic tangent.
+        tanh: bool,
+        /// Right shift from Q16.16 to the output.
+        shift: u8,
+    },
 }
 
 impl Activation {
     /// Whether the output is Q0.15, from a pre-activation in Q16.16.
     pub const fn is_squashing(self) -> bool {
         matches!(self, Activation::Sigmoid | Activation::Tanh | Activation::HardSigmoid)
+    }
+
+    /// The right shift from Q16.16 to the output, of activations that have one.
+    pub const fn output_shift(self) -> Option<u8> {
+        match self {
+            #[cfg(feature = "layers")]
+            Activation::Silu { shift } | Activation::Gelu { shift, .. } => Some(shift),
+            _ => None,
+        }
     }
 }
 
@@ -132,7 +157,8 @@ impl Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Node {
-    /// Whose output it takes: 0 is the sample, `k` the node `k - 1`.
+    /// Whose output it takes: 0 is the sample, `k` the node `k - 1`, 256 - `k` the sample of stream `k` from 1 on. It runs
+    /// when that has a new value.
     pub from: u8,
     /// Walks a window from its last step to its first; its output stands at the time of its input.
     pub backward: bool,
@@ -178,26 +204,53 @@ pub struct Header<'a> {
     pub tests: u16,
     /// The nodes whose outputs are the model's; the first decides.
     pub heads: heapless::Vec<u8, MAX_HEADS>,
+    /// Features of each input stream, which add up to `inputs`; empty for a single one.
+    pub streams: heapless::Vec<u16, MAX_STREAMS>,
     /// The layers, each behind its sources.
     pub nodes: heapless::Vec<Node, MAX_LAYERS>,
 }
 
+/// The stream whose samples a source is, if it is one.
+#[inline]
+pub const fn stream_of(source: u8) -> Option<usize> {
+    match source {
+        0 => Some(0),
+        s if cfg!(feature = "layers") && s as usize > 256 - MAX_STREAMS => Some(256 - s as usize),
+        _ => None,
+    }
+}
+
 impl Header<'_> {
-    /// Number of values of a source: 0 is the sample, `k` the node `k - 1`. Zero for a source that is not there.
+    /// Number of values of a source: see [`Node::from`]. Zero for a source that is not there.
     #[inline(never)] // many callers, none of them on a step's way
     pub fn width(&self, source: u8) -> usize {
-        match source {
-            0 => self.inputs as usize,
-            k => self.nodes.get(k as usize - 1).map_or(0, |n| n.layer.width()),
+        match stream_of(source) {
+            Some(stream) => self.stream_width(stream),
+            None => self.nodes.get(source as usize - 1).map_or(0, |n| n.layer.width()),
         }
+    }
+
+    /// Features of a stream; 0 for one that is not there.
+    #[inline]
+    pub fn stream_width(&self, stream: usize) -> usize {
+        if stream == 0 && (!cfg!(feature = "layers") || self.streams.is_empty()) {
+            return self.inputs as usize;
+        }
+        self.streams.get(stream).copied().unwrap_or(0) as usize
+    }
+
+    /// The first feature of a stream among all.
+    #[inline]
+    pub fn first_feature(&self, stream: usize) -> usize {
+        self.streams.iter().take(stream).map(|&n| usize::from(n)).sum()
     }
 
     /// The most steps of a source in one run.
     #[inline(never)] // many callers, none of them on a step's way
     pub fn steps(&self, source: u8) -> usize {
-        match source {
-            0 => self.samples(),
-            k => self.nodes.get(k as usize - 1).map_or(0, Node::run_steps),
+        match stream_of(source) {
+            Some(_) => self.samples(),
+            None => self.nodes.get(source as usize - 1).map_or(0, Node::run_steps),
         }
     }
 
@@ -233,9 +286,14 @@ impl Header<'_> {
         inputs * FEATURE_WORDS + if self.is_masked() { packed_words(inputs) } else { 0 }
     }
 
+    /// Words of one step of the self-test: of a model with several streams its stream, then a sample, padded to all features.
+    pub fn test_step_words(&self) -> usize {
+        packed_words(self.inputs as usize) + usize::from(cfg!(feature = "layers") && !self.streams.is_empty())
+    }
+
     /// Words of the self-test, with which the words section ends: its samples, and the checksum.
-    pub const fn test_words(&self) -> usize {
+    pub fn test_words(&self) -> usize {
         let steps = self.tests as usize;
-        if steps == 0 { 0 } else { steps * packed_words(self.inputs as usize) + 1 }
+        if steps == 0 { 0 } else { steps * self.test_step_words() + 1 }
     }
 }

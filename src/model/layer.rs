@@ -126,7 +126,8 @@ pub struct Shape {
     /// Words that the layer carries from step to step besides its outputs, with its scratch.
     ///
     /// Recurrent layers have the number of their current output first, then the 32-bit state, then scratch; windows the
-    /// number of inputs until the next output, the place of the next input, the inputs.
+    /// number of inputs until the next output, the place of the next input, the inputs. Of attention see
+    /// [`Attention::memory_words`](super::more::Attention::memory_words).
     pub memory: usize,
 }
 
@@ -194,7 +195,24 @@ impl Layer {
         }
     }
 
-    /// The second of the sources that the layer joins, if it does.
+    /// Values of the 32-bit state: an LSTM's cells, the units of a GRU.
+    pub const fn cells(&self) -> usize {
+        match self {
+            Layer::Lstm { units, .. } => *units as usize,
+            Layer::Dense { .. } => 0,
+            Layer::More(more) => more.cells(),
+        }
+    }
+
+    /// Whether the layer takes in memories, whenever its second source has a new value.
+    pub const fn remembers(&self) -> bool {
+        match self {
+            Layer::Lstm { .. } | Layer::Dense { .. } => false,
+            Layer::More(more) => more.remembers(),
+        }
+    }
+
+    /// The second of the sources that the layer takes, if it has two.
     pub const fn second(&self) -> Option<u8> {
         match self {
             Layer::Lstm { .. } | Layer::Dense { .. } => None,
@@ -202,9 +220,9 @@ impl Layer {
         }
     }
 
-    /// The layer's sizes for an input of `inputs` values.
+    /// The layer's sizes for an input of `inputs` values, and a second source of `second`, if it takes one.
     #[inline(never)] // many callers, none of them on a step's way
-    pub fn shape(&self, inputs: usize) -> Shape {
+    pub fn shape(&self, inputs: usize, second: usize) -> Shape {
         let width = self.width();
         match self {
             Layer::Lstm { initial, weights, .. } => {
@@ -215,7 +233,7 @@ impl Layer {
                 let rows = Section::new(width.div_ceil(ROWS), [inputs, 0], *weights);
                 Shape { sections: sections([rows]), ..Shape::NONE }
             }
-            Layer::More(more) => more.shape(inputs),
+            Layer::More(more) => more.shape(inputs, second),
         }
     }
 }

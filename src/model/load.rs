@@ -1,5 +1,6 @@
 //! The checked loader. `docs/blob.md` lists the checks in the order in which they stand here.
 
+use super::header::stream_of;
 use super::header::{Activation, FORMAT_VERSION, Header, MAGIC, PREFIX_BYTES, Weights};
 use super::layer::{Layer, Section};
 use super::place::Places;
@@ -113,7 +114,16 @@ fn names(header: &Header) -> Result<(), LoadError> {
 
 /// Whether every node stands behind its sources, and its width and steps follow from them.
 fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
-    if !cfg!(feature = "layers") && (header.window > 0 || header.mask) {
+    let several = !header.streams.is_empty();
+    if !cfg!(feature = "layers") && (header.window > 0 || header.mask || several) {
+        return Err(LoadError::Header);
+    }
+    // Streams add up to all features; none of them has windows or masks.
+    let streams = header.streams.iter().map(|&n| usize::from(n));
+    if several && (streams.clone().any(|n| n == 0) || streams.sum::<usize>() != usize::from(header.inputs)) {
+        return Err(LoadError::Header);
+    }
+    if several && (header.window > 0 || header.mask) {
         return Err(LoadError::Header);
     }
     for (k, node) in header.nodes.iter().enumerate() {
@@ -121,7 +131,11 @@ fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
         let second = node.layer.second().unwrap_or(node.from);
         for source in [node.from, second] {
             let narrow = |k: u8| places.each.get(k as usize).is_some_and(|p| !p.wide);
-            if usize::from(source) > k || !source.checked_sub(1).is_none_or(narrow) {
+            let fits = match stream_of(source) {
+                Some(stream) => header.stream_width(stream) > 0,
+                None => usize::from(source) <= k && source.checked_sub(1).is_none_or(narrow),
+            };
+            if !fits {
                 return Err(LoadError::Graph { layer });
             }
         }
@@ -133,7 +147,10 @@ fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
         // Backward walks are a window's and a hidden state's.
         let walks = !node.backward || (header.window > 0 && node.layer.is_recurrent());
         let yields = if node.last { 1 } else { steps };
-        if !(fits && walks && header.steps(second) == steps && usize::from(node.steps) == yields) {
+        // What a stream's first sample finds of another stream is what that left in a node.
+        let mine = stream_of(second).is_none_or(|stream| places.each.get(k).is_some_and(|p| p.stream() == stream));
+        let together = node.layer.remembers() || (mine && header.steps(second) == steps);
+        if !(fits && walks && together && usize::from(node.steps) == yields) {
             return Err(LoadError::Graph { layer });
         }
         if matches!(node.layer, Layer::Dense { activation: Activation::Softmax, .. })
@@ -156,7 +173,7 @@ fn records(model: &Model) -> Result<(), LoadError> {
     for (k, (node, place)) in model.nodes().enumerate() {
         let (layer, index) = (&node.layer, k as u8);
         let z_shift = scales(layer).ok_or(LoadError::Scale { layer: index })?;
-        let shape = layer.shape(place.inputs);
+        let shape = layer.shape(place.inputs, place.second());
         let mut record = 0;
         for (kind, section) in shape.sections.iter().enumerate().filter(|(_, s)| !s.is_added()) {
             let shift = match layer {
@@ -204,9 +221,11 @@ fn scales(layer: &Layer) -> Option<u8> {
     (z_shift <= 15).then_some(z_shift)
 }
 
-/// Only activations that squash have a shift.
+/// Only activations that go through Q16.16 have a shift.
 fn shift_of(activation: Activation, z_shift: u8) -> Option<u8> {
-    (z_shift == 0 || activation.is_squashing()).then_some(z_shift)
+    let output = activation.output_shift();
+    let shifts = z_shift == 0 || activation.is_squashing() || output.is_some();
+    (shifts && output.is_none_or(|s| s <= 31)).then_some(z_shift)
 }
 
 #[cfg(feature = "layers")]
@@ -214,13 +233,17 @@ mod more {
     //! What is asked of the other layers.
 
     use super::shift_of;
+    use crate::kernel::{COLUMNS, ROWS, W16_SHIFT};
     use crate::model::header::{Activation, Header, Weights};
-    use crate::model::more::More;
+    use crate::model::more::{Attention, MAX_HEAD, MAX_SLOTS, More};
 
     /// Whether the width is the sources'.
     pub(super) fn follows(more: &More, header: &Header, from: u8) -> bool {
         let (inputs, width) = (header.width(from), more.width());
         match *more {
+            More::Join { second, .. } => width == inputs && width == header.width(second),
+            More::Position { rows, .. } => width == inputs && rows > 0,
+            More::Attention(ref a) => attention(a, inputs, header.width(a.memory)),
             More::Window { taps, dilation, stride, .. } => {
                 taps > 0 && dilation > 0 && stride > 0 && width == usize::from(taps) * inputs
             }
@@ -235,6 +258,30 @@ mod more {
         }
     }
 
+    /// Whether the parts of attention fit together, and what it sums up cannot overflow.
+    fn attention(a: &Attention, query: usize, memory: usize) -> bool {
+        let [keys, values] = a.sources(memory);
+        let (heads, kv, width) = (usize::from(a.heads), usize::from(a.kv_heads), usize::from(a.width));
+        let (key, value) = (usize::from(a.key), usize::from(a.value));
+        let head = |n: u16| n > 0 && n <= MAX_HEAD && usize::from(n).is_multiple_of(COLUMNS);
+        let shapes = kv > 0
+            && heads > 0
+            && heads.is_multiple_of(kv)
+            && head(a.key)
+            && head(a.value)
+            && (1..=MAX_SLOTS).contains(&a.slots)
+            && keys > 0
+            && values > 0
+            && a.split.is_multiple_of(4)
+            && a.projections < 16;
+        // What has no matrix is one head's, and what is missing of it zeros; the context of several is whole.
+        let parts = (a.projects(0) || (heads == 1 && query <= key))
+            && (a.projects(1) || (kv == 1 && keys <= key))
+            && (a.projects(2) || (kv == 1 && values <= value))
+            && (a.projects(3) || width == heads * value || (heads == 1 && width <= value));
+        shapes && parts
+    }
+
     pub(super) fn has_unit(more: &More) -> bool {
         more.has_unit()
     }
@@ -242,10 +289,12 @@ mod more {
     /// The left shift to Q16.16, if the others are in range.
     pub(super) fn z_shift(more: &More) -> Option<u8> {
         match *more {
-            More::Gru { z_shift, .. } => Some(z_shift),
+            More::Gru { z_shift, .. } | More::Attention(Attention { z_shift, .. }) => Some(z_shift),
             More::Rnn { activation, z_shift, .. } => shift_of(activation, z_shift),
             More::LstmVariant { z_shift, peephole, .. } => peephole.is_none_or(|f| f <= 15).then_some(z_shift),
             More::Norm { shift, .. } => (shift <= 31).then_some(0),
+            More::Join { product, shift, .. } => (1..=if product { 47 } else { 31 }).contains(&shift).then_some(0),
+            More::Position { shift, .. } => (1..=31).contains(&shift).then_some(0),
             More::Embedding { .. } | More::Window { .. } | More::Concat { .. } => Some(0),
         }
     }
@@ -255,8 +304,25 @@ mod more {
         match more {
             More::Gru { reset_after: true, .. } if kind >= 4 => z_shift + 1,
             More::LstmVariant { .. } if kind == 2 => 0,
+            // A matrix yields a 16-bit value; the shift is the scores'.
+            More::Attention(_) => 0,
             _ => z_shift,
         }
+    }
+
+    /// Whether no score can overflow: half of the range is the products', half what is added by age.
+    fn scores_fit(a: &Attention, extra: &[i32]) -> bool {
+        let limit = u64::from(i32::MAX as u32 / 2);
+        let Some((head, rest)) = extra.split_first_chunk::<{ 2 * ROWS }>() else { return false };
+        let [b0, b1, b2, b3, multipliers @ ..] = *head;
+        // Products of two 16-bit values, and of a weight and a 16-bit value.
+        let most = (u64::from(a.key) << (30 - W16_SHIFT)) + 1;
+        let scored = multipliers
+            .into_iter()
+            .all(|m| super::product_bound(Weights::W16, most, m).is_some_and(|z| z << (a.z_shift & 31) <= limit));
+        let [_, rotary, ages, _] = a.extra_words();
+        let ages = rest.get(rotary..rotary + ages).unwrap_or_default();
+        [b0, b1, b2, b3] == [0; ROWS] && scored && ages.iter().all(|age| u64::from(age.unsigned_abs()) <= limit)
     }
 
     /// Whether peepholes and gains are 16-bit multipliers.
@@ -264,6 +330,9 @@ mod more {
         let multipliers = match *more {
             More::LstmVariant { units, peephole: Some(_), .. } => extra.get(..3 * usize::from(units)),
             More::Norm { width, .. } => extra.get(..width.into()),
+            More::Join { .. } => extra.get(..2),
+            More::Position { .. } => extra.get(..1),
+            More::Attention(ref a) => return scores_fit(a, extra),
             _ => None,
         };
         multipliers.unwrap_or_default().iter().all(|m| m.unsigned_abs() <= 32767)

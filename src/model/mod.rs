@@ -108,8 +108,13 @@ impl<'a> Model<'a> {
 
     /// The input map, feature by feature.
     pub fn features(&self) -> impl Iterator<Item = Feature> + '_ {
+        self.features_from(0)
+    }
+
+    /// The input map from a feature on.
+    pub(crate) fn features_from(&self, first: usize) -> impl Iterator<Item = Feature> + '_ {
         // Of the words that there are, so that the count is no division: a function of its own on cores that cannot.
-        let words = self.words.get(..self.inputs() * FEATURE_WORDS).unwrap_or_default();
+        let words = self.words.get(first * FEATURE_WORDS..self.inputs() * FEATURE_WORDS).unwrap_or_default();
         words.as_chunks().0.iter().map(|feature| Feature::from_words(*feature))
     }
 
@@ -130,10 +135,32 @@ impl<'a> Model<'a> {
         self.words.get(start..).unwrap_or_default()
     }
 
-    /// Where in the state the samples begin, and how many words one takes.
+    /// Where in the state the samples of the first stream begin, and how many words one takes.
     #[inline]
     pub(crate) fn samples(&self) -> (usize, usize) {
         (self.places.samples, self.places.sample_words)
+    }
+
+    /// The same of any stream.
+    #[inline]
+    pub(crate) fn samples_of(&self, stream: usize) -> (usize, usize) {
+        if !cfg!(feature = "layers") || stream == 0 {
+            return self.samples();
+        }
+        let words = |k: usize| header::packed_words(self.header.stream_width(k));
+        let before = (1..stream).map(words).sum::<usize>() + self.header.samples() * self.places.sample_words;
+        (self.places.samples + before, words(stream))
+    }
+
+    /// The stream on whose samples a source has new values.
+    #[cfg(feature = "layers")]
+    pub(crate) fn stream(&self, source: u8) -> usize {
+        self.places.stream(source)
+    }
+
+    /// Number of input streams: 1, but for a model of several sensors, an encoder with its decoder, or a memory.
+    pub fn streams(&self) -> usize {
+        self.header.streams.len().max(1)
     }
 
     /// Each node with its place.

@@ -144,6 +144,8 @@ pub enum More {
         scale: f32,
         /// What is added to the variance, in squared units of the input times `width` squared.
         epsilon: u64,
+        /// Whether the mean is taken as zero.
+        rms: bool,
     },
     /// The latest inputs, joined: see [`crate::layer::window`].
     Window {
@@ -165,6 +167,146 @@ pub enum More {
         /// The second source; the first is the node's own.
         second: u8,
     },
+    /// The sum or the product of two nodes, value by value: see [`crate::layer::join`].
+    Join {
+        /// Number of values.
+        width: u16,
+        /// The second source; the first is the node's own.
+        second: u8,
+        /// Whether it is the product.
+        product: bool,
+        /// Right shift to the output.
+        shift: u8,
+        /// The real value of one unit of the integer output.
+        scale: f32,
+    },
+    /// A row of a table for each step since the beginning, added to the input: see [`crate::layer::position`].
+    Position {
+        /// Number of values.
+        width: u16,
+        /// Rows of the table; the last stands for all steps behind it.
+        rows: u16,
+        /// Right shift from the product of the input with its multiplier to the output.
+        shift: u8,
+        /// The real value of one unit of the integer output.
+        scale: f32,
+    },
+    /// Attention of the node's source over the latest outputs of another: see [`crate::layer::attention`].
+    Attention(Attention),
+}
+
+/// Attention over a ring of memories.
+#[allow(clippy::struct_excessive_bools, reason = "each is a byte of the header, and none excludes another")]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Attention {
+    /// Number of values that it yields.
+    pub width: u16,
+    /// The source of the memories.
+    pub memory: u8,
+    /// How many of a memory's values are its key, the others being its value; 0 where both are all of it.
+    pub split: u16,
+    /// Heads of the query.
+    pub heads: u8,
+    /// Heads of keys and values, a divisor of `heads`.
+    pub kv_heads: u8,
+    /// Width of one head's key, a multiple of [`COLUMNS`].
+    pub key: u16,
+    /// Width of one head's value, a multiple of [`COLUMNS`].
+    pub value: u16,
+    /// Memories that there is room for; a further one takes the oldest one's place.
+    pub slots: u16,
+    /// Whether a step sees no later memories of its window.
+    pub causal: bool,
+    /// Whether scores are weighted sums of `tanh(q + k)`, rather than products.
+    pub additive: bool,
+    /// What has a matrix: bit 0 the query, 1 keys, 2 values, 3 the output.
+    pub projections: u8,
+    /// Format of the matrices.
+    pub weights: Weights,
+    /// Left shift of scores to Q16.16, in powers of two.
+    pub z_shift: u8,
+    /// Whether queries and keys turn with their position.
+    pub rotary: bool,
+    /// Whether scores have something added by age.
+    pub ages: bool,
+    /// The real value of one unit of the integer output.
+    pub scale: f32,
+}
+
+/// The most memories: their weights add up in a product's accumulator.
+pub const MAX_SLOTS: u16 = 508;
+/// The widest key or value of a head.
+pub const MAX_HEAD: u16 = 256;
+
+impl Attention {
+    /// Whether a part goes through a matrix: 0 the query, 1 keys, 2 values, 3 the output.
+    pub const fn projects(&self, part: u8) -> bool {
+        self.projections >> part & 1 == 1
+    }
+
+    /// Widths of the key's and of the value's source in a memory of `width` values.
+    pub const fn sources(&self, width: usize) -> [usize; 2] {
+        if self.split == 0 { [width; 2] } else { [self.split as usize, width.saturating_sub(self.split as usize)] }
+    }
+
+    /// Slots, padded to whole blocks.
+    pub const fn padded_slots(&self) -> usize {
+        (self.slots as usize).div_ceil(ROWS) * ROWS
+    }
+
+    /// Words of the keys and of the values of one head in the ring.
+    pub const fn ring_words(&self) -> [usize; 2] {
+        let slots = self.padded_slots() / 2;
+        [slots * self.key as usize, slots * self.value as usize]
+    }
+
+    /// Words behind the records: the head of the scores' products, the angles, what is added by age, the weights of additive
+    /// scores.
+    pub const fn extra_words(&self) -> [usize; 4] {
+        [
+            2 * ROWS,
+            if self.rotary { self.key as usize / 2 } else { 0 },
+            if self.ages { self.heads as usize * self.slots as usize } else { 0 },
+            if self.additive { packed_words(self.key as usize) } else { 0 },
+        ]
+    }
+
+    /// Words carried from step to step: memories so far, how many there are, the next one's slot; keys and values, head by
+    /// head; and scratch: the query or a memory's key or value, the context, scores, weights.
+    pub const fn memory_words(&self) -> [usize; 6] {
+        let [k, v] = self.ring_words();
+        let (heads, kv) = (self.heads as usize, self.kv_heads as usize);
+        let widest = if self.key > self.value { self.key } else { self.value } as usize;
+        let slots = self.padded_slots();
+        [3, kv * (k + v), packed_words(heads * widest), packed_words(heads * self.value as usize), slots, slots / 2]
+    }
+
+    fn shape(&self, query: usize, memory: usize) -> Shape {
+        let [keys, values] = self.sources(memory);
+        let (heads, kv, key, value) =
+            (usize::from(self.heads), usize::from(self.kv_heads), usize::from(self.key), usize::from(self.value));
+        let section = |part: u8, rows: usize, columns: usize| {
+            if self.projects(part) {
+                Section::new(rows.div_ceil(ROWS), [columns, 0], self.weights)
+            } else {
+                Section::NONE
+            }
+        };
+        let all = [
+            section(0, heads * key, query),
+            section(1, kv * key, keys),
+            section(2, kv * value, values),
+            section(3, self.width.into(), heads * value),
+        ];
+        let sum = |words: &[usize]| words.iter().fold(0usize, |sum, &n| sum.saturating_add(n));
+        Shape {
+            sections: sections(all),
+            extra: sum(&self.extra_words()),
+            memory: sum(&self.memory_words()),
+            ..Shape::NONE
+        }
+    }
 }
 
 impl More {
@@ -182,7 +324,10 @@ impl More {
             More::Embedding { width, .. }
             | More::Norm { width, .. }
             | More::Window { width, .. }
-            | More::Concat { width, .. } => width,
+            | More::Concat { width, .. }
+            | More::Join { width, .. }
+            | More::Position { width, .. }
+            | More::Attention(Attention { width, .. }) => width,
         }) as usize
     }
 
@@ -193,7 +338,10 @@ impl More {
             More::Rnn { scale, .. }
             | More::LstmVariant { scale, .. }
             | More::Embedding { scale, .. }
-            | More::Norm { scale, .. } => scale,
+            | More::Norm { scale, .. }
+            | More::Join { scale, .. }
+            | More::Position { scale, .. }
+            | More::Attention(Attention { scale, .. }) => scale,
         }
     }
 
@@ -207,9 +355,9 @@ impl More {
         !matches!(self, More::Window { .. } | More::Concat { .. })
     }
 
-    /// Whether the layer joins inputs of several steps.
-    pub const fn is_window(&self) -> bool {
-        matches!(self, More::Window { .. })
+    /// Whether the layer must see every step, whichever of its outputs go on.
+    pub const fn sees_every_step(&self) -> bool {
+        matches!(self, More::Window { .. } | More::Position { .. })
     }
 
     /// Whether the layer begins with a state that is not zero.
@@ -237,13 +385,23 @@ impl More {
         }
     }
 
-    /// The second of the sources that the layer joins, if it does.
+    /// The second of the sources that the layer takes, if it has two.
     pub const fn second(&self) -> Option<u8> {
-        if let More::Concat { second, .. } = *self { Some(second) } else { None }
+        match *self {
+            More::Concat { second, .. }
+            | More::Join { second, .. }
+            | More::Attention(Attention { memory: second, .. }) => Some(second),
+            _ => None,
+        }
     }
 
-    /// The layer's sizes for an input of `inputs` values.
-    pub fn shape(&self, inputs: usize) -> Shape {
+    /// Whether the layer takes in memories, whenever its second source has a new value.
+    pub const fn remembers(&self) -> bool {
+        matches!(self, More::Attention(_))
+    }
+
+    /// The layer's sizes for an input of `inputs` values, and a second source of `second`.
+    pub fn shape(&self, inputs: usize, second: usize) -> Shape {
         let width = self.width();
         let fours = width.div_ceil(ROWS);
         match *self {
@@ -282,6 +440,13 @@ impl More {
                 ..Shape::NONE
             },
             More::Concat { .. } => Shape::NONE,
+            More::Join { .. } => Shape { extra: 2, ..Shape::NONE },
+            More::Position { rows, .. } => Shape {
+                extra: usize::from(rows).saturating_mul(packed_words(width)).saturating_add(1),
+                memory: 1,
+                ..Shape::NONE
+            },
+            More::Attention(a) => a.shape(inputs, second),
         }
     }
 }

@@ -29,11 +29,19 @@ impl More {
         match *self {}
     }
 
+    pub(super) const fn cells(&self) -> usize {
+        match *self {}
+    }
+
+    pub(super) const fn remembers(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) const fn second(&self) -> Option<u8> {
         match *self {}
     }
 
-    pub(super) fn shape(&self, _: usize) -> Shape {
+    pub(super) fn shape(&self, _: usize, _: usize) -> Shape {
         match *self {}
     }
 }

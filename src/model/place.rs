@@ -1,5 +1,7 @@
 //! Where a node's numbers stand in the blob and its buffers in the state: worked out once, when a model is loaded.
 
+#[cfg(feature = "layers")]
+use super::header::stream_of;
 use super::header::{Header, MAX_LAYERS, Node, packed_words, padded};
 
 /// In which slots a node's outputs stand.
@@ -23,6 +25,12 @@ pub enum Order {
 pub struct Place {
     /// Width of the input.
     pub inputs: usize,
+    /// Width of the second source, if there is one.
+    #[cfg(feature = "layers")]
+    pub second: usize,
+    /// The stream on whose samples it runs.
+    #[cfg(feature = "layers")]
+    pub stream: u8,
     /// Width of the output.
     pub width: usize,
     /// The first word of the records.
@@ -54,6 +62,24 @@ impl Place {
         let slots = self.slots.saturating_mul(self.slot_words);
         slots.saturating_add(self.memory_words).saturating_add(1)
     }
+
+    /// Width of the second source; 0 if there is none.
+    #[inline(always)]
+    pub const fn second(&self) -> usize {
+        #[cfg(feature = "layers")]
+        return self.second;
+        #[cfg(not(feature = "layers"))]
+        0
+    }
+
+    /// The stream on whose samples the node runs.
+    #[inline(always)]
+    pub const fn stream(&self) -> usize {
+        #[cfg(feature = "layers")]
+        return self.stream as usize;
+        #[cfg(not(feature = "layers"))]
+        0
+    }
 }
 
 /// All nodes' places and what they add up to, in words; more than there are addresses is as many as there are.
@@ -62,7 +88,7 @@ pub(super) struct Places {
     pub(super) each: heapless::Vec<Place, MAX_LAYERS>,
     /// Words of the state before the first sample: of a windowed model, its counters.
     pub(super) samples: usize,
-    /// Words of a sample.
+    /// Words of a sample of the first stream; those of others stand behind.
     pub(super) sample_words: usize,
     /// Words of the blob up to the self-test.
     pub(super) records: usize,
@@ -70,17 +96,27 @@ pub(super) struct Places {
 }
 
 impl Places {
+    /// The stream on whose samples a source has new values.
+    #[cfg(feature = "layers")]
+    pub(super) fn stream(&self, source: u8) -> usize {
+        let place = |k: usize| self.each.get(k).map_or(0, Place::stream);
+        stream_of(source).unwrap_or_else(|| usize::from(source).checked_sub(1).map_or(0, place))
+    }
+
     pub(super) fn new(header: &Header) -> Self {
         let mut all = Self {
             each: heapless::Vec::new(),
             samples: if header.is_windowed() { 2 } else { 0 },
-            sample_words: packed_words(header.inputs.into()),
+            sample_words: packed_words(header.stream_width(0)),
             records: header.input_words(),
             state: 0,
         };
         all.state = all.samples.saturating_add(header.samples().saturating_mul(all.sample_words));
+        for stream in 1..header.streams.len() {
+            all.state = all.state.saturating_add(packed_words(header.stream_width(stream)));
+        }
         for (k, node) in header.nodes.iter().enumerate() {
-            let place = place(header, k, node, all.records, all.state);
+            let place = place(header, &all, k, node);
             let records = place.record_words.saturating_add(place.extra_words);
             all.records = all.records.saturating_add(records);
             all.state = all.state.saturating_add(place.state_words());
@@ -91,19 +127,24 @@ impl Places {
     }
 }
 
-fn place(header: &Header, k: usize, node: &Node, records: usize, state: usize) -> Place {
+fn place(header: &Header, all: &Places, k: usize, node: &Node) -> Place {
     let (inputs, width) = (header.width(node.from), node.layer.width());
-    let shape = node.layer.shape(inputs);
+    let second = node.layer.second().map_or(0, |second| header.width(second));
+    let shape = node.layer.shape(inputs, second);
     let wide = header.is_wide(k);
     Place {
         inputs,
+        #[cfg(feature = "layers")]
+        second,
+        #[cfg(feature = "layers")]
+        stream: all.stream(node.from) as u8,
         width,
-        records,
+        records: all.records,
         record_words: shape.record_words(),
         #[cfg(feature = "layers")]
         sections: shape.sections.map(|s| s.words() as u32),
         extra_words: shape.extra,
-        state,
+        state: all.state,
         memory_words: shape.memory,
         slot_words: if wide { padded(width) } else { packed_words(width) },
         slots: usize::from(node.steps) + usize::from(node.layer.is_recurrent()),

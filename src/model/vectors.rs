@@ -5,13 +5,14 @@ use super::Model;
 use fixed::types::I1F15;
 
 impl<'a> Model<'a> {
-    /// The samples of the self-test, one a step, after the input map; none if the blob has none.
-    pub fn test_samples(&self) -> impl Iterator<Item = &'a [I1F15]> {
-        let (inputs, (_, size)) = (self.inputs(), self.samples());
+    /// The samples of the self-test, one a step, after the input map, each with its stream; none if the blob has none.
+    pub fn test_samples(&self) -> impl Iterator<Item = (usize, &'a [I1F15])> {
+        let size = self.header.test_step_words();
         let mut words = self.words_from(self.places.records);
         (0..self.header.tests).map_while(move |_| {
-            let sample = words.split_off(..size)?;
-            bytemuck::cast_slice(sample).get(..inputs)
+            let mut sample = words.split_off(..size)?;
+            let stream = if self.header.streams.is_empty() { 0 } else { *sample.split_off_first()? as usize };
+            Some((stream, bytemuck::cast_slice(sample).get(..self.header.stream_width(stream))?))
         })
     }
 

@@ -6,6 +6,12 @@
 //! * every rounding is *round half up*, `floor(v + 1/2)`, and stands in [`rounding`].
 
 pub mod activation;
+#[cfg(feature = "layers")]
+pub mod exp2;
+#[cfg(feature = "layers")]
+pub(crate) mod linear_units;
 pub mod rounding;
+#[cfg(feature = "layers")]
+pub mod turn;
 
 pub use activation::{sigmoid, tanh};

@@ -54,6 +54,8 @@ pub struct Session<'a> {
     words: &'a mut [i32],
     /// Whether the latest step ran the model.
     ran: bool,
+    /// The stream of the latest step.
+    stream: usize,
 }
 
 impl<'a> Session<'a> {
@@ -64,7 +66,7 @@ impl<'a> Session<'a> {
     pub fn new<const N: usize>(model: &'a Model<'a>, state: &'a mut State<N>) -> Result<Self, StateTooSmall> {
         let needed = model.state_bytes();
         let words = state.words().get_mut(..needed / 4).ok_or(StateTooSmall { needed, got: N })?;
-        let mut session = Self { model, words, ran: false };
+        let mut session = Self { model, words, ran: false, stream: 0 };
         session.reset();
         Ok(session)
     }
@@ -86,10 +88,46 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step(&mut self, x: &[I1F15]) -> Result<Output<'_>, StepError> {
-        for (slot, x) in self.input(x.len())?.iter_mut().zip(x) {
+        self.step_stream(0, x)
+    }
+
+    /// One time step of one of several input streams, on a sample in Q0.15. The layers behind that stream run, on the latest
+    /// values of the others.
+    ///
+    /// # Errors
+    /// [`StepError::SampleLength`] if the sample does not have one value a feature of this stream; a stream that the model does
+    /// not have has none.
+    pub fn step_stream(&mut self, stream: usize, x: &[I1F15]) -> Result<Output<'_>, StepError> {
+        for (slot, x) in self.input(stream, x.len())?.iter_mut().zip(x) {
             *slot = x.to_bits();
         }
         Ok(self.advance(&mut ()))
+    }
+
+    /// [`step_stream`](Self::step_stream) on raw sensor counts.
+    ///
+    /// # Errors
+    /// As of [`step_stream`](Self::step_stream).
+    #[cfg(feature = "layers")]
+    pub fn step_stream_i16(&mut self, stream: usize, counts: &[i16]) -> Result<Output<'_>, StepError> {
+        self.step_mapped(stream, counts, Feature::map_count, &mut ())
+    }
+
+    /// [`step_stream`](Self::step_stream) on floats in the units that the model was trained on.
+    ///
+    /// # Errors
+    /// As of [`step_stream`](Self::step_stream).
+    #[cfg(feature = "layers")]
+    pub fn step_stream_f32(&mut self, stream: usize, x: &[f32]) -> Result<Output<'_>, StepError> {
+        self.step_mapped(stream, x, Feature::map_float, &mut ())
+    }
+
+    /// Clears what a stream left: the states of the layers that run on it, and all memories of it. Layers of other streams stay
+    /// as they are.
+    #[cfg(feature = "layers")]
+    pub fn reset_stream(&mut self, stream: usize) {
+        walk::reset_stream(self.model, self.words, stream);
+        self.ran = false;
     }
 
     /// One time step on raw sensor counts.
@@ -97,7 +135,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_i16(&mut self, counts: &[i16]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(counts, Feature::map_count, &mut ())
+        self.step_mapped(0, counts, Feature::map_count, &mut ())
     }
 
     /// One time step on floats in the units that the model was trained on. NaN counts as the feature's centre.
@@ -107,7 +145,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_f32(&mut self, x: &[f32]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(x, Feature::map_float, &mut ())
+        self.step_mapped(0, x, Feature::map_float, &mut ())
     }
 
     /// One time step on raw sensor counts, of which `profile` is told layer by layer.
@@ -138,30 +176,34 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_profiled(&mut self, counts: &[i16], profile: &mut impl Profile) -> Result<Output<'_>, StepError> {
-        self.step_mapped(counts, Feature::map_count, profile)
+        self.step_mapped(0, counts, Feature::map_count, profile)
     }
 
     fn step_mapped<T: Copy>(
         &mut self,
+        stream: usize,
         sample: &[T],
         map: impl Fn(Feature, T) -> i16,
         profile: &mut impl Profile,
     ) -> Result<Output<'_>, StepError> {
         let model = self.model;
-        for ((slot, feature), &value) in self.input(sample.len())?.iter_mut().zip(model.features()).zip(sample) {
+        let first = if cfg!(feature = "layers") { model.header().first_feature(stream) } else { 0 };
+        let features = model.features_from(first);
+        for ((slot, feature), &value) in self.input(stream, sample.len())?.iter_mut().zip(features).zip(sample) {
             *slot = map(feature, value);
         }
         Ok(self.advance(profile))
     }
 
-    /// The place of the next sample, for one of `got` features.
+    /// The place of the next sample of a stream, for one of `got` features.
     #[inline]
-    fn input(&mut self, got: usize) -> Result<&mut [i16], StepError> {
-        let (model, needed) = (self.model, self.model.inputs());
-        if got != needed {
+    fn input(&mut self, stream: usize, got: usize) -> Result<&mut [i16], StepError> {
+        let (model, needed) = (self.model, self.model.header().stream_width(stream));
+        if got != needed || needed == 0 {
             return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
         }
-        let (mut start, size) = model.samples();
+        self.stream = stream;
+        let (mut start, size) = model.samples_of(stream);
         if model.header().is_windowed() {
             let kept = self.words.get(1).map_or(0, |&kept| (kept as usize).min(model.header().samples() - 1));
             start += kept * size;
@@ -178,7 +220,7 @@ impl<'a> Session<'a> {
             self.collect(masked, profile)
         } else {
             if !masked {
-                walk::run(model, self.words, 1, profile);
+                walk::run(model, self.words, self.stream, 1, profile);
             }
             !masked
         };
@@ -199,7 +241,7 @@ impl<'a> Session<'a> {
         (*seen, *kept) = (0, 0);
         if samples > 0 {
             walk::reset(self.model, self.words);
-            walk::run(self.model, self.words, samples, profile);
+            walk::run(self.model, self.words, 0, samples, profile);
         }
         samples > 0
     }
@@ -208,7 +250,7 @@ impl<'a> Session<'a> {
     #[cold]
     fn is_masked(&mut self) -> bool {
         let model = self.model;
-        let input = self.input(model.inputs()).unwrap_or_default();
+        let input = self.input(0, model.inputs()).unwrap_or_default();
         model.mask().is_some_and(|mask| input.iter().zip(mask).all(|(x, m)| x == m))
     }
 
@@ -219,12 +261,12 @@ impl<'a> Session<'a> {
 
     /// The latest value of output `head`; empty if there is no such output.
     pub fn head(&self, head: usize) -> Output<'_> {
-        Output::new(self.model, self.words, head, None, self.ran)
+        Output::new(self.model, self.words, head, None, self.ran.then_some(self.stream))
     }
 
     /// Output `head` at step `t` of the latest window, of a windowed model that yields every step; empty past its end.
     pub fn head_at(&self, head: usize, t: usize) -> Output<'_> {
-        Output::new(self.model, self.words, head, Some(t), self.ran)
+        Output::new(self.model, self.words, head, Some(t), self.ran.then_some(self.stream))
     }
 
     /// The hidden state of layer `layer`, or none if that has none. One unit is

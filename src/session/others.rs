@@ -3,16 +3,18 @@
 use super::walk::{Sequence, Step, fours, halves, halves_mut, take, take_mut};
 use crate::Model;
 use crate::kernel::Four;
+use crate::layer::attention::{Attention, Memory};
 use crate::layer::dense::{Dense, Outputs};
 use crate::layer::gru::Gru;
 use crate::layer::lstm_variants::LstmVariant;
 use crate::layer::rnn::Rnn;
 use crate::layer::sums::{Apart, Joint, Sums};
 use crate::layer::window::Window;
-use crate::layer::{embedding, norm};
+use crate::layer::{embedding, join, norm, position};
 use crate::model::Place;
 use crate::model::header::packed_words;
-use crate::model::more::{More, reach, row_words};
+use crate::model::layer::Layer;
+use crate::model::more::{Attention as Kind, More, reach, row_words};
 
 /// One step of a recurrent layer from its input and hidden state to the next hidden state in `out`; `memory` begins with the
 /// 32-bit state.
@@ -83,7 +85,10 @@ fn recur_with<'v, S: Sums + 'v>(
 
 /// All steps of a layer without a hidden state.
 #[inline(never)]
-pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], samples: usize) {
+pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], [stream, samples]: [usize; 2]) {
+    if let More::Attention(kind) = more {
+        return attend(kind, step, model, words, [stream, samples]);
+    }
     let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
     let Some((before, own)) = step.own(words) else { return };
     let source = Sequence::new(model, before, step.node.from, samples);
@@ -91,8 +96,7 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
     let mut yielded = 0;
     // Of two sources one may have waited.
     let steps = source.count.min(second.count);
-    // A window must see every step, whichever of its outputs go on.
-    for t in if more.is_window() { 0 } else { step.first(steps) }..steps {
+    for t in if more.sees_every_step() { 0 } else { step.first(steps) }..steps {
         let x = source.at(t);
         let slot = if step.node.last { 0 } else { yielded };
         let out = own.slots.get_mut(slot * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
@@ -103,10 +107,10 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
                 let out = out.get_mut(..width.into()).unwrap_or_default();
                 embedding::look_up(step.records, weights, row_words(width.into(), weights), rows, index, out);
             }
-            More::Norm { width, shift, epsilon, .. } => {
+            More::Norm { width, shift, epsilon, rms, .. } => {
                 let x = halves(x).get(..width.into()).unwrap_or_default();
                 let gains = step.records.get(..2 * usize::from(width)).unwrap_or_default();
-                norm::normalize(x, epsilon, gains, shift, out);
+                norm::normalize(x, epsilon, rms, gains, shift, out);
             }
             More::Window { taps, dilation, stride, .. } => {
                 let Some(([wait, position], ring)) = own.memory.split_first_chunk_mut() else { break };
@@ -114,6 +118,20 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
                 if !window.step(x, inputs, [taps, dilation, stride], out) {
                     continue;
                 }
+            }
+            More::Join { product, shift, .. } => {
+                let Some(&[ma, mb]) = step.records.first_chunk::<2>() else { break };
+                join::join(halves(x), halves(second.at(t)), product, [ma, mb], shift, out);
+            }
+            More::Position { rows, shift, .. } => {
+                let (Some(count), Some((&multiplier, table))) = (own.memory.first_mut(), step.records.split_first())
+                else {
+                    break;
+                };
+                let row = (*count).clamp(0, i32::from(rows).saturating_sub(1));
+                *count = row.saturating_add(1);
+                let row = table.get(row as usize * slot_words..).unwrap_or_default();
+                position::add(halves(x), halves(row), multiplier, shift, out);
             }
             More::Concat { width, .. } => {
                 let first = halves(x).get(..inputs).unwrap_or_default();
@@ -125,6 +143,57 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], sa
         yielded = slot + 1;
     }
     *own.yielded = yielded as i32;
+}
+
+/// Whether a layer that runs on another stream takes in memories of this one.
+pub(super) fn remembers(layer: &Layer, model: &Model, stream: usize) -> bool {
+    matches!(layer, Layer::More(More::Attention(a)) if model.stream(a.memory) == stream)
+}
+
+/// Attention: takes in the memories that are new, and answers the queries that are; where both are, what is causal by turns.
+#[inline(never)]
+fn attend(kind: &Kind, step: &Step, model: &Model, words: &mut [i32], [stream, samples]: [usize; 2]) {
+    let slot_words = step.place.slot_words;
+    let Some((before, own)) = step.own(words) else { return };
+    let mut records = step.records;
+    let [q, k, v, o, ..] = step.place.sections.map(|words| take(&mut records, words as usize));
+    let extra = kind.extra_words().map(|words| take(&mut records, words));
+    let [keys, values] = kind.sources(step.place.second);
+    let widths = [step.place.inputs, keys, values];
+    let attention = Attention { kind, widths, sections: [q, k, v, o], extra };
+    let mut rest = own.memory;
+    let [counters, ring, vector, context, scores, weights] =
+        kind.memory_words().map(|words| take_mut(&mut rest, words));
+    let mut memory = Memory { counters, ring, vector, context, scores, weights };
+    let of = |source: u8, runs: bool| {
+        let sequence = Sequence::new(model, before, source, samples);
+        (sequence, if runs { sequence.count } else { 0 })
+    };
+    let (queries, asked) = of(step.node.from, step.place.stream() == stream);
+    let (memories, new) = of(kind.memory, model.stream(kind.memory) == stream);
+    let mut taken = 0;
+    let mut remember = |until: usize, memory: &mut Memory| {
+        while taken < until.min(new) {
+            let both = memories.at(taken);
+            let split = both.split_at_checked(usize::from(kind.split) / 2).filter(|_| kind.split > 0);
+            attention.remember(split.map_or([both; 2], |(k, v)| [k, v]), memory);
+            taken += 1;
+        }
+    };
+    let mut yielded = 0;
+    for t in 0..asked {
+        remember(if kind.causal { t + 1 } else { new }, &mut memory);
+        if t < step.first(asked) {
+            continue;
+        }
+        let out = own.slots.get_mut(yielded * slot_words..).and_then(|s| s.get_mut(..slot_words)).unwrap_or_default();
+        attention.ask(queries.at(t), &mut memory, halves_mut(out));
+        yielded += 1;
+    }
+    if step.place.stream() == stream {
+        *own.yielded = yielded as i32;
+    }
+    remember(new, &mut memory);
 }
 
 /// Puts a layer without a hidden state into its initial state. `extra` are the words behind its records.

@@ -26,9 +26,9 @@ pub struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    /// Output `head` at step `t` of the latest run, or its latest.
+    /// Output `head` at step `t` of the latest run, or its latest; `ran` is the stream of the latest step, if that ran the model.
     #[inline]
-    pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: bool) -> Self {
+    pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: Option<usize>) -> Self {
         let header = model.header();
         let none = Self { raw: Raw::Wide(&[]), layer: None, new: false };
         let Some((node, place)) = header.heads.get(head).and_then(|&k| model.node(k.into())) else { return none };
@@ -39,7 +39,7 @@ impl<'a> Output<'a> {
         } else {
             Raw::Narrow(bytemuck::cast_slice(output).get(..width).unwrap_or_default())
         };
-        Self { raw, layer: Some(&node.layer), new: ran && yielded > 0 }
+        Self { raw, layer: Some(&node.layer), new: ran == Some(place.stream()) && yielded > 0 }
     }
 
     /// Whether the latest step made this output. A window or a convolution may wait for more samples, a masked sample is

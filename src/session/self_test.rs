@@ -89,9 +89,9 @@ impl Session<'_> {
         let expected = self.model.test_checksum().ok_or(SelfTestError::NoVectors)?;
         self.reset();
         let mut checksum = Checksum::new();
-        for sample in self.model.test_samples() {
-            // Each has the model's number of features.
-            if self.step(sample).is_ok() {
+        for (stream, sample) in self.model.test_samples() {
+            // Each has as many features as its stream, if there is such a stream.
+            if self.step_stream(stream, sample).is_ok() {
                 checksum.observe(self);
             }
         }

@@ -9,7 +9,7 @@ use crate::Model;
 use crate::kernel::Four;
 use crate::layer::dense::{Dense, Outputs};
 use crate::layer::lstm::Lstm;
-use crate::model::header::Node;
+use crate::model::header::{Node, stream_of};
 use crate::model::layer::Layer;
 use crate::model::{Order, Place};
 
@@ -50,8 +50,10 @@ impl<'s> Sequence<'s> {
     /// Of a source whose buffers are in `before`; `samples` are there to run over.
     #[inline(never)] // its frame would be part of every step's
     pub(super) fn new(model: &Model, before: &'s [i32], source: u8, samples: usize) -> Self {
-        let Some(place) = usize::from(source).checked_sub(1).and_then(|k| model.place(k)) else {
-            let (start, slot_words) = model.samples();
+        let stream = stream_of(source);
+        let Some(place) = usize::from(source).checked_sub(1).and_then(|k| model.place(k)).filter(|_| stream.is_none())
+        else {
+            let (start, slot_words) = model.samples_of(stream.unwrap_or(0));
             let slots = before.get(start..).unwrap_or_default();
             return Self { slots, slot_words, count: samples, first: 0, backward: false };
         };
@@ -112,14 +114,17 @@ impl<'s> Parts<'s> {
     }
 }
 
-/// Runs all nodes over `samples` samples.
-pub(super) fn run(model: &Model, words: &mut [i32], samples: usize, profile: &mut impl Profile) {
+/// Runs all nodes of a stream over `samples` samples.
+pub(super) fn run(model: &Model, words: &mut [i32], stream: usize, samples: usize, profile: &mut impl Profile) {
     for (k, (node, place)) in model.nodes().enumerate() {
+        if cfg!(feature = "layers") && place.stream() != stream && !others::remembers(&node.layer, model, stream) {
+            continue;
+        }
         profile.begin(k);
         let step = Step { node, place, records: model.words_from(place.records) };
         match (place.order, &node.layer) {
             #[cfg(feature = "layers")]
-            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, samples),
+            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, [stream, samples]),
             (Order::Plain, _) => step.run_dense(model, words, samples),
             _ => step.run_recurrent(model, words, samples),
         }
@@ -232,14 +237,40 @@ impl Step<'_> {
 pub(super) fn reset(model: &Model, words: &mut [i32]) {
     let first = model.node(0).map_or(0, |(_, place)| place.state);
     words.get_mut(first..).unwrap_or_default().fill(0);
+    begin(model, words, |_, _| true);
+}
+
+/// Clears what a stream left: the states of the nodes that run on it, and memories of it.
+#[cfg(feature = "layers")]
+#[inline(never)]
+pub(super) fn reset_stream(model: &Model, words: &mut [i32], stream: usize) {
+    let is_mine = |node: &Node, place: &Place| match node.layer.second().filter(|_| node.layer.remembers()) {
+        Some(memory) => model.stream(memory) == stream,
+        None => place.stream() == stream,
+    };
+    let (start, size) = model.samples_of(stream);
+    words.get_mut(start..).and_then(|w| w.get_mut(..size)).unwrap_or_default().fill(0);
     for (node, place) in model.nodes() {
+        let mine = words.get_mut(place.state..).and_then(|w| w.get_mut(..place.state_words())).unwrap_or_default();
+        if is_mine(node, place) {
+            mine.fill(0);
+        } else if place.stream() == stream {
+            mine.iter_mut().take(1).for_each(|yielded| *yielded = 0);
+        }
+    }
+    begin(model, words, is_mine);
+}
+
+/// Puts nodes whose words are zeros into their initial state.
+fn begin(model: &Model, words: &mut [i32], which: impl Fn(&Node, &Place) -> bool) {
+    for (node, place) in model.nodes().filter(|(node, place)| which(node, place)) {
         let extra = model.words_from(place.records + place.record_words).get(..place.extra_words);
         let extra = extra.unwrap_or_default();
         let memory = words.get_mut(place.state + 1..).unwrap_or_default();
         let (state, outputs) = memory.split_at_mut_checked(place.memory_words).unwrap_or_default();
         if node.layer.has_initial() {
             // The last words behind the records: the 32-bit state, then the hidden state.
-            let cells = node.layer.shape(place.inputs).cells;
+            let cells = node.layer.cells();
             let start = extra.len().saturating_sub(cells + place.slot_words);
             let (c, h) = extra.get(start..).and_then(|e| e.split_at_checked(cells)).unwrap_or_default();
             state.iter_mut().skip(1).zip(c).for_each(|(slot, v)| *slot = *v);
@@ -271,8 +302,5 @@ pub(super) fn state<'s>(model: &Model, words: &'s [i32], k: usize) -> Option<(&'
     let (node, place) = model.node(k).filter(|(node, _)| node.layer.is_recurrent())?;
     let parts = Parts::new(words, place);
     let hidden = parts.slots.get(current(place, parts.memory) * place.slot_words..)?.get(..place.slot_words)?;
-    Some((
-        parts.memory.get(1..)?.get(..node.layer.shape(place.inputs).cells)?,
-        halves(hidden).get(..node.layer.width())?,
-    ))
+    Some((parts.memory.get(1..)?.get(..node.layer.cells())?, halves(hidden).get(..node.layer.width())?))
 }

@@ -1,24 +1,25 @@
 //! The oracle: a quantized network by the definitions of docs/numeric.md, without a thought for speed.
 
-use cellstate::model::header::{Activation, Weights};
+use super::attention::Ring;
+use cellstate::model::header::{Activation, Weights, stream_of};
 use cellstate::model::layer::{Layer as Kind, Section};
 use cellstate::model::more::{More, reach, row_words};
 use cellstate::numeric::{sigmoid, tanh};
 use cellstate_convert::quantize::{Layer, Quantized};
 use fixed::types::I16F16;
 
-type Vector = Vec<i128>;
+pub(crate) type Vector = Vec<i128>;
 
 /// `floor(v / 2^shift + 1/2)`.
-fn round(v: i128, shift: u32) -> i128 {
+pub(crate) fn round(v: i128, shift: u32) -> i128 {
     (2 * v + (1 << shift)).div_euclid(2 << shift)
 }
 
-fn clamp32(v: i128) -> i128 {
+pub(crate) fn clamp32(v: i128) -> i128 {
     v.clamp(i32::MIN.into(), i32::MAX.into())
 }
 
-fn clamp15(v: i128) -> i128 {
+pub(crate) fn clamp15(v: i128) -> i128 {
     v.clamp(-32767, 32767)
 }
 
@@ -26,7 +27,7 @@ fn bits(v: i128) -> I16F16 {
     I16F16::from_bits(i32::try_from(v).expect("a pre-activation"))
 }
 
-fn tan(v: i128) -> i128 {
+pub(crate) fn tan(v: i128) -> i128 {
     tanh(bits(v)).to_bits().into()
 }
 
@@ -49,23 +50,33 @@ fn activate(activation: Activation, z: i128) -> i128 {
         Activation::Sigmoid => sig(z),
         Activation::Tanh => tan(z),
         Activation::HardSigmoid => hard_sig(z),
+        Activation::Silu { shift } => round(round(z * sig(z), 15), shift.into()),
+        Activation::Gelu { tanh, shift } => round(round(z * sig(normal(z, tanh)), 15), shift.into()),
     }
 }
 
+/// The odd polynomial of which a sigmoid is the normal distribution function.
+fn normal(z: i128, tanh: bool) -> i128 {
+    let [a, b, c] = if tanh { [1_713_444_047, 76_616_651, 0] } else { [1_712_634_813, 79_468_994, -754_847] };
+    let x = z.clamp(-8 << 16, 8 << 16);
+    let square = (x * x) >> 16;
+    (x * (a + ((square * (b + ((square * c) >> 16))) >> 16))) >> 30
+}
+
 /// Sixteen-bit values, two a word.
-fn halves(words: &[i32]) -> Vector {
+pub(crate) fn halves(words: &[i32]) -> Vector {
     words.iter().flat_map(|w| [i128::from(*w as i16), i128::from((*w >> 16) as i16)]).collect()
 }
 
 /// The rows of a layer, record by record.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     layer: &'a Layer,
     sections: Vec<Section>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(layer: &'a Layer, inputs: usize) -> Self {
-        let shape = layer.node.layer.shape(inputs);
+    fn new(layer: &'a Layer, inputs: usize, second: usize) -> Self {
+        let shape = layer.node.layer.shape(inputs, second);
         Self { layer, sections: shape.sections.into_iter().filter(|s| s.records > 0).collect() }
     }
 
@@ -87,7 +98,7 @@ impl<'a> Rows<'a> {
     }
 
     /// A row of a set of sections: the second's is added to the first's, if it is one that is.
-    fn row(&self, set: usize, row: usize, vectors: &[&[i128]]) -> i128 {
+    pub(crate) fn row(&self, set: usize, row: usize, vectors: &[&[i128]]) -> i128 {
         let first = (0..self.sections.len()).filter(|&k| !self.sections[k].added).nth(set).unwrap();
         match (self.sections.get(first + 1).filter(|s| s.added), vectors) {
             (Some(_), [x, h]) => self.one(first, row, &[x]) + self.one(first + 1, row, &[h]),
@@ -103,12 +114,13 @@ pub(crate) struct Memory {
     pub(crate) h: Vector,
     inputs: Vec<Vector>,
     seen: usize,
+    ring: Ring,
 }
 
 impl Memory {
     fn new(layer: &Layer, inputs: usize) -> Self {
         let kind = layer.node.layer;
-        let (cells, width) = (kind.shape(inputs).cells, kind.width());
+        let (cells, width) = (kind.cells(), kind.width());
         let mut memory = Self { c: vec![0; cells], h: vec![0; width], ..Self::default() };
         match kind {
             Kind::More(More::Window { taps, dilation, causal: true, .. }) => {
@@ -134,7 +146,7 @@ impl Memory {
     }
 
     fn step(&mut self, layer: &Layer, inputs: usize, x: &[i128], wide: bool) -> Option<Vector> {
-        let rows = Rows::new(layer, inputs);
+        let rows = Rows::new(layer, inputs, 0);
         let row = |set: usize, row: usize, vectors: &[&[i128]]| rows.row(set, row, vectors);
         let h = self.h.clone();
         let out: Vector = match layer.node.layer {
@@ -188,9 +200,10 @@ impl Memory {
                 };
                 (0..usize::from(width)).map(value).collect()
             }
-            Kind::More(More::Norm { shift, epsilon, .. }) => {
+            Kind::More(More::Norm { shift, epsilon, rms, .. }) => {
                 let n = x.len() as i128;
-                let (sum, squares): (i128, i128) = (x.iter().sum(), x.iter().map(|v| v * v).sum());
+                let sum = if rms { 0 } else { x.iter().sum() };
+                let squares: i128 = x.iter().map(|v| v * v).sum();
                 let root = ((n * squares - sum * sum + i128::from(epsilon)) as u128).isqrt().max(1) as i128;
                 let value = |(k, x): (usize, &i128)| {
                     let normal = (((n * x - sum) << 16) + root).div_euclid(2 * root);
@@ -208,6 +221,20 @@ impl Memory {
                 return due.then(|| latest.iter().step_by(dilation.into()).flatten().copied().collect());
             }
             Kind::More(More::Concat { .. }) => x.to_vec(),
+            Kind::More(More::Join { width, product, shift, .. }) => {
+                let (ma, mb) = (i128::from(layer.extra[0]), i128::from(layer.extra[1]));
+                let (a, b) = x.split_at(width.into());
+                let of = |(a, b): (&i128, &i128)| if product { a * b * ma } else { a * ma + b * mb };
+                a.iter().zip(b).map(|p| clamp15(round(of(p), shift.into()))).collect()
+            }
+            Kind::More(More::Position { rows, shift, width, .. }) => {
+                let words = usize::from(width).div_ceil(4) * 2;
+                let row = halves(&layer.extra[1 + self.seen.min(usize::from(rows) - 1) * words..][..words]);
+                self.seen += 1;
+                let value = |(x, p): (&i128, &i128)| clamp15(round(x * i128::from(layer.extra[0]), shift.into()) + p);
+                x.iter().zip(&row).map(value).collect()
+            }
+            Kind::More(More::Attention(_)) => unreachable!("it has two sources, of one stream or two"),
         };
         self.h.clone_from(&out);
         Some(out)
@@ -246,30 +273,42 @@ pub(crate) struct Oracle<'a> {
     /// What each node yielded in the latest run.
     pub(crate) outputs: Vec<Vec<Vector>>,
     samples: Vec<Vector>,
+    /// The latest samples of each stream.
+    inputs: Vec<Vec<Vector>>,
 }
 
 impl<'a> Oracle<'a> {
     pub(crate) fn new(net: &'a Quantized, wide: Vec<bool>) -> Self {
         let outputs = vec![Vec::new(); net.layers.len()];
-        let mut oracle = Self { net, wide, memories: Vec::new(), outputs, samples: Vec::new() };
+        let mut oracle =
+            Self { net, wide, memories: Vec::new(), outputs, samples: Vec::new(), inputs: vec![Vec::new(); 4] };
         oracle.reset();
         oracle
     }
 
     fn width(&self, source: u8) -> usize {
-        if source == 0 { self.net.features.len() } else { self.net.layers[source as usize - 1].node.layer.width() }
+        match stream_of(source) {
+            Some(k) => self.net.streams.get(k).map_or(self.net.features.len(), |&n| n.into()),
+            None => self.net.layers[source as usize - 1].node.layer.width(),
+        }
+    }
+
+    /// The stream on whose steps a source has new values.
+    pub(crate) fn stream(&self, source: u8) -> usize {
+        stream_of(source).unwrap_or_else(|| self.stream(self.net.layers[source as usize - 1].node.from))
     }
 
     fn reset(&mut self) {
         self.memories = self.net.layers.iter().map(|l| Memory::new(l, self.width(l.node.from))).collect();
     }
 
-    /// One step; whether the network ran.
-    pub(crate) fn step(&mut self, x: &[i16]) -> bool {
+    /// One step of a stream; whether the network ran.
+    pub(crate) fn step(&mut self, stream: usize, x: &[i16]) -> bool {
         let masked = self.net.mask.as_ref().is_some_and(|m| m == x);
         if self.net.window == 0 {
             if !masked {
-                self.run(&[x.iter().map(|&v| v.into()).collect()]);
+                self.inputs[stream] = vec![x.iter().map(|&v| v.into()).collect()];
+                self.run(stream);
             }
             return !masked;
         }
@@ -280,32 +319,61 @@ impl<'a> Oracle<'a> {
         let samples: Vec<Vector> = std::mem::take(&mut self.samples).into_iter().filter(|x| !x.is_empty()).collect();
         if !samples.is_empty() {
             self.reset();
-            self.run(&samples);
+            self.inputs[0] = samples;
+            self.run(0);
+            return true;
         }
-        !samples.is_empty()
+        false
     }
 
-    fn run(&mut self, samples: &[Vector]) {
+    fn sequence(&self, source: u8) -> &[Vector] {
+        stream_of(source).map_or_else(|| &self.outputs[source as usize - 1], |k| &self.inputs[k])
+    }
+
+    fn run(&mut self, stream: usize) {
         for (k, layer) in self.net.layers.iter().enumerate() {
-            let sequence = |source: u8| if source == 0 { samples } else { &self.outputs[source as usize - 1] };
-            let inputs: Vec<Vector> = match layer.node.layer {
-                Kind::More(More::Concat { second, .. }) => {
-                    let both = sequence(layer.node.from).iter().zip(sequence(second));
+            let node = layer.node;
+            let runs = self.stream(node.from) == stream;
+            if let Kind::More(More::Attention(a)) = node.layer {
+                let new = if self.stream(a.memory) == stream { self.sequence(a.memory).to_vec() } else { Vec::new() };
+                let queries = if runs { self.sequence(node.from).to_vec() } else { Vec::new() };
+                let rows = Rows::new(layer, self.width(node.from), self.width(a.memory));
+                let mut new = new.iter();
+                let mut done = Vec::new();
+                let ring = &mut self.memories[k].ring;
+                for x in &queries {
+                    let count = if a.causal { 1 } else { new.len() };
+                    new.by_ref().take(count).for_each(|m| ring.remember(&a, &rows, &layer.extra, m));
+                    done.push(ring.ask(&a, &rows, &layer.extra, x));
+                }
+                new.for_each(|m| ring.remember(&a, &rows, &layer.extra, m));
+                if runs {
+                    done.drain(..if node.last { done.len().saturating_sub(1) } else { 0 });
+                    self.outputs[k] = done;
+                }
+                continue;
+            }
+            if !runs {
+                continue;
+            }
+            let inputs: Vec<Vector> = match node.layer.second() {
+                Some(second) => {
+                    let both = self.sequence(node.from).iter().zip(self.sequence(second));
                     both.map(|(a, b)| a.iter().chain(b).copied().collect()).collect()
                 }
-                _ => sequence(layer.node.from).to_vec(),
+                None => self.sequence(node.from).to_vec(),
             };
             let mut order: Vec<usize> = (0..inputs.len()).collect();
-            if layer.node.backward {
+            if node.backward {
                 order.reverse();
             }
-            let width = self.width(layer.node.from);
+            let width = self.width(node.from);
             let step = |&t: &usize| self.memories[k].step(layer, width, &inputs[t], self.wide[k]);
             let mut done: Vec<Vector> = order.iter().filter_map(step).collect();
-            if layer.node.last {
+            if node.last {
                 done.drain(..done.len().saturating_sub(1));
             }
-            if layer.node.backward {
+            if node.backward {
                 done.reverse();
             }
             self.outputs[k] = done;

@@ -28,7 +28,7 @@ pub enum Failure {
     Step,
 }
 
-/// Steps a blob on pseudo-random samples, extremes included, or as a [`SELF_TEST`]; returns the [`Checksum`] of all that came
+/// Steps a blob on pseudo-random samples, extremes included, of all its streams, or as a [`SELF_TEST`]; returns the [`Checksum`] of all that came
 /// out. `step` makes each step, may look at it, and says whether it was made.
 ///
 /// # Errors
@@ -38,13 +38,13 @@ pub fn run(
     blob: &[u8],
     steps: u32,
     state: &mut State<STATE_BYTES>,
-    mut step: impl FnMut(&mut Session, &[I1F15]) -> bool,
+    mut step: impl FnMut(&mut Session, usize, &[I1F15]) -> bool,
 ) -> Result<u32, Failure> {
     let model = Model::parse(blob).map_err(Failure::Load)?;
     let mut session = Session::new(&model, state).map_err(|_| Failure::TooLarge)?;
     let mut checksum = Checksum::new();
-    let mut next = |sample: &[I1F15]| {
-        let done = step(&mut session, sample);
+    let mut next = |(stream, sample): (usize, &[I1F15])| {
+        let done = step(&mut session, stream, sample);
         checksum.observe(&session);
         done
     };
@@ -58,7 +58,10 @@ pub fn run(
             for x in &mut *sample {
                 *x = random.next();
             }
-            next(sample)
+            // Streams by turns, some of them longer.
+            let stream = if model.streams() > 1 { (random.0 >> 8) as usize % model.streams() } else { 0 };
+            let width = model.header().stream_width(stream);
+            sample.get(..width).is_some_and(|x| next((stream, x)))
         })
     };
     if done { Ok(checksum.finish(&session)) } else { Err(Failure::Step) }

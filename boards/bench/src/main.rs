@@ -19,8 +19,8 @@ use semihosting::{eprintln, println, process};
 #[inline(never)]
 #[unsafe(no_mangle)]
 #[allow(unsafe_code, reason = "a name that nothing else has")]
-extern "Rust" fn traced_step(session: &mut Session, sample: &[I1F15]) -> Option<i32> {
-    session.step(sample).ok()?.get(0)
+extern "Rust" fn traced_step(session: &mut Session, stream: usize, sample: &[I1F15]) -> Option<i32> {
+    session.step_stream(stream, sample).ok()?.get(0)
 }
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
@@ -30,10 +30,10 @@ fn main() -> ! {
     let state = state();
     for (steps, blob) in trial::trials(trials()) {
         let (mut ticks, mut peak) = (0, 0);
-        let checksum = trial::run(blob, steps, state, |session, sample| {
+        let checksum = trial::run(blob, steps, state, |session, stream, sample| {
             let ((done, passed), depth) = stack::depth(|| {
                 let start = counter.now();
-                let done = traced_step(session, sample).is_some();
+                let done = traced_step(session, stream, sample).is_some();
                 let end = counter.now();
                 (done, counter.between(start, end))
             });

@@ -57,15 +57,15 @@ pub(crate) fn prepare(weights: Weights, columns: &[Four]) -> (usize, [i32; 2 * R
 /// One record's pre-activations.
 ///
 /// # Safety
-/// The record has the words that the vectors take.
+/// The head and the blocks have the words that the vectors take.
 #[inline(always)]
-pub(crate) unsafe fn call(weights: Function, words: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
+pub(crate) unsafe fn call(weights: Function, head: &[i32], blocks: &[i32], vectors: &[Vector]) -> [i32; ROWS] {
     // SAFETY: the caller's promise.
     let [z, ..] = unsafe {
         match weights {
-            Weights::W8 => together::<W8, 1>([words], vectors),
-            Weights::W4 => together::<W4, 1>([words], vectors),
-            Weights::W16 => together::<W16, 1>([words], vectors),
+            Weights::W8 => together::<W8, 1>([head], [blocks], vectors),
+            Weights::W4 => together::<W4, 1>([head], [blocks], vectors),
+            Weights::W16 => together::<W16, 1>([head], [blocks], vectors),
         }
     };
     z
@@ -108,17 +108,19 @@ unsafe fn sixteens<F: Format, const P: usize>(
     hidden: &mut [i16],
     unit: impl Unit,
 ) {
+    let head = ROWS * (1 + P);
     for (cell, hidden) in cell.chunks_mut(UNITS).zip(hidden.chunks_mut(UNITS)) {
         let mut z = [[0; ROWS]; UNITS];
         let (fours, ones) = z[..cell.len()].as_chunks_mut::<TOGETHER>();
         for z in fours {
             let words = [(); TOGETHER].map(|()| records.next().unwrap_or_default());
             // SAFETY: the caller's promise.
-            *z = unsafe { together::<F, TOGETHER>(words, vectors) };
+            *z = unsafe { together::<F, TOGETHER>(words, words.map(|w| w.get_unchecked(head..)), vectors) };
         }
         for z in ones {
+            let words = records.next().unwrap_or_default();
             // SAFETY: the caller's promise.
-            [*z, ..] = unsafe { together::<F, 1>([records.next().unwrap_or_default()], vectors) };
+            [*z, ..] = unsafe { together::<F, 1>([words], [words.get_unchecked(head..)], vectors) };
         }
         update(&z, cell, hidden, unit);
     }
@@ -135,18 +137,22 @@ fn update(z: &[[i32; ROWS]], cell: &mut [i32], hidden: &mut [i16], unit: impl Un
 /// The pre-activations of one record, all of them the same, or of as many as fill a register.
 ///
 /// # Safety
-/// Each record has the words that the vectors take.
+/// Each head and its blocks have the words that the vectors take.
 #[inline(always)]
-unsafe fn together<F: Format, const G: usize>(records: [&[i32]; G], vectors: &[Vector]) -> [[i32; ROWS]; TOGETHER] {
+unsafe fn together<F: Format, const G: usize>(
+    heads: [&[i32]; G],
+    blocks: [&[i32]; G],
+    vectors: &[Vector],
+) -> [[i32; ROWS]; TOGETHER] {
     // SAFETY: the caller's promise: biases stand first.
-    let mut z = unsafe { fours(records, 0) };
-    let mut start = ROWS * (1 + vectors.len());
+    let mut z = unsafe { fours(heads, 0) };
+    let mut start = 0;
     for (k, vector) in vectors.iter().enumerate() {
         // SAFETY: the caller's promise: a vector's blocks stand where those of the one before end.
-        let sums = unsafe { dots::<F, G>(records.map(|record| record.get_unchecked(start..)), vector) };
+        let sums = unsafe { dots::<F, G>(blocks.map(|blocks| blocks.get_unchecked(start..)), vector) };
         let first = Wide::four([&vector.accumulators.as_chunks().0[0]; TOGETHER]);
         // SAFETY: the caller's promise: multipliers stand behind the biases.
-        let multipliers = unsafe { fours(records, ROWS * (1 + k)) };
+        let multipliers = unsafe { fours(heads, ROWS * (1 + k)) };
         z = requantize(z, F::rows(each(sums), first), multipliers);
         start += vector.columns().len() * F::BLOCK_WORDS;
     }

@@ -14,5 +14,5 @@ pub const LABELS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"
 /// Names of the input features.
 pub const FEATURES: [&str; 13] = ["mfcc0", "mfcc1", "mfcc2", "mfcc3", "mfcc4", "mfcc5", "mfcc6", "mfcc7", "mfcc8", "mfcc9", "mfcc10", "mfcc11", "mfcc12"];
 /// The model: pass `&BLOB.0` to `cellstate::Model::parse`.
-pub static BLOB: cellstate::Aligned<[u8; 82520]> =
+pub static BLOB: cellstate::Aligned<[u8; 82524]> =
     cellstate::Aligned(*include_bytes!("digits.cell"));

@@ -100,14 +100,15 @@ fn finish<E: From<Unquantizable>>(
         others.reset();
         let judges = !apart || k.is_multiple_of(2);
         let kept = judges && recording.begin(sequence);
-        for sample in sequence.steps() {
-            let sample = units.to_model(network, sample);
-            calibration.observe(&sample);
+        for (t, sample) in sequence.steps().enumerate() {
+            let stream = sequence.stream(t);
+            let sample = units.to_model(network, stream, sample);
+            calibration.observe_stream(stream, &sample);
             if kept {
                 recording.observe(network, calibration.evaluator());
             }
             if apart && !judges {
-                others.observe(&sample);
+                others.observe_stream(stream, &sample);
             }
         }
         progress();

@@ -99,7 +99,9 @@ pub fn drift(model: &Model, network: &Network, data: &Sequences, units: Units, l
     watch.drift.passes = passes;
     let mut float = Evaluator::new(network);
     run(model, &stream, units, |session, _, t| {
-        let (scores, new) = float.step(&units.to_model(network, stream.sequences[0].step(t)));
+        let sequence = &stream.sequences[0];
+        let of = sequence.stream(t);
+        let (scores, new) = float.step_stream(of, &units.to_model(network, of, sequence.step(t)));
         let scores = if new { scores.to_vec() } else { Vec::new() };
         watch.step(t, &float, &scores, session);
     })?;

@@ -21,22 +21,25 @@ pub enum Units {
 }
 
 impl Units {
-    /// A sample in model units.
-    pub fn to_model(self, network: &Network, sample: &[f64]) -> Vec<f64> {
+    /// A sample of a stream in model units.
+    pub fn to_model(self, network: &Network, stream: usize, sample: &[f64]) -> Vec<f64> {
+        let features = network.features(stream);
         match self {
-            Units::Counts => network.input.apply(sample),
-            Units::Model => sample.to_vec(),
+            Units::Counts => network.input.apply(features, sample),
+            Units::Model => sample.iter().take(features.len()).copied().collect(),
         }
     }
 
-    /// A sample in Q0.15, by the model's own input map.
-    pub fn to_device(self, model: &Model, sample: &[f64]) -> Vec<i16> {
+    /// A sample of a stream in Q0.15, by the model's own input map.
+    pub fn to_device(self, model: &Model, stream: usize, sample: &[f64]) -> Vec<i16> {
+        let header = model.header();
+        let (first, width) = (header.first_feature(stream), header.stream_width(stream));
         let one = |(feature, &v): (Feature, &f64)| match self {
             // Counts beyond 16 bits saturate as the sensor would.
             Units::Counts => feature.map_count(v.round() as i16),
             Units::Model => feature.map_float(v as f32),
         };
-        model.features().zip(sample).map(one).collect()
+        model.features().skip(first).take(width).zip(sample).map(one).collect()
     }
 }
 
@@ -176,10 +179,18 @@ pub fn run(
     for (s, sequence) in data.sequences.iter().enumerate() {
         session.reset();
         for (t, sample) in sequence.steps().enumerate() {
+            let stream = sequence.stream(t);
+            let width = model.header().stream_width(stream);
+            // What stands behind a narrower stream's values is padding.
+            let sample = if sequence.has_streams() { sample.get(..width).unwrap_or(sample) } else { sample };
             let done = match units {
                 // Counts beyond 16 bits saturate as the sensor would.
-                Units::Counts => session.step_i16(&sample.iter().map(|&v| v.round() as i16).collect::<Vec<_>>()).err(),
-                Units::Model => session.step_f32(&sample.iter().map(|&v| v as f32).collect::<Vec<_>>()).err(),
+                Units::Counts => {
+                    session.step_stream_i16(stream, &sample.iter().map(|&v| v.round() as i16).collect::<Vec<_>>()).err()
+                }
+                Units::Model => {
+                    session.step_stream_f32(stream, &sample.iter().map(|&v| v as f32).collect::<Vec<_>>()).err()
+                }
             };
             if let Some(e) = done {
                 return Err(format!("sequence {s}, step {t}: {e}"));
@@ -222,10 +233,12 @@ pub fn compare(
             progress();
         }
         let sequence = &data.sequences[s];
-        let x = units.to_model(network, sequence.step(t));
+        let stream = sequence.stream(t);
+        let x = units.to_model(network, stream, sequence.step(t));
         let beyond = |(x, f): (&f64, &Feature)| ((x - f64::from(f.centre)) * f64::from(f.gain)).abs() > 32767.5;
-        report.saturations.inputs += x.iter().zip(&features).filter(|&p| beyond(p)).count() as u64;
-        let scores = float.step(&x).0.to_vec();
+        report.saturations.inputs +=
+            x.iter().zip(&features[network.features(stream)]).filter(|&p| beyond(p)).count() as u64;
+        let scores = float.step_stream(stream, &x).0.to_vec();
         for (layer, (_, error)) in recurrent.iter().zip(&mut report.hidden) {
             for (f, i) in layer.float(&float).into_iter().flat_map(|t| &t.output).zip(layer.hidden(session)) {
                 error.observe(*f, i);

@@ -41,7 +41,8 @@ pub fn rows(model: &Model) -> Vec<Row> {
         }
         let flash = (place.record_words + place.extra_words) * 4;
         let weights = levers::formats(&layer).map_or("-".to_owned(), levers::name);
-        let inputs = inputs + layer.second().map_or(0, |second| header.width(second));
+        let joins = matches!(layer, Layer::More(More::Concat { .. }));
+        let inputs = inputs + layer.second().filter(|_| joins).map_or(0, |second| header.width(second));
         Row { kind, inputs, outputs: layer.width(), weights, formats, flash, state: place.state_words() * 4 }
     };
     model.nodes().map(row).collect()
@@ -78,6 +79,21 @@ fn describe(layer: &Layer) -> (&'static str, String) {
             ("window", format!("{taps} taps, dilation {dilation}, stride {stride}{causal}"))
         }
         Layer::More(More::Concat { second, .. }) => ("concat", format!("with layer {second}")),
+        Layer::More(More::Join { second, product, scale, .. }) => {
+            (if product { "product" } else { "sum" }, format!("with layer {second}, unit {scale:e}"))
+        }
+        Layer::More(More::Position { rows, scale, .. }) => ("position", format!("{rows} steps, unit {scale:e}")),
+        Layer::More(More::Attention(a)) => {
+            let heads =
+                if a.heads == a.kv_heads { a.heads.to_string() } else { format!("{} of {}", a.heads, a.kv_heads) };
+            let has = [(a.additive, "additive"), (a.causal, "causal"), (a.rotary, "rotary"), (a.ages, "ages")];
+            let has: Vec<&str> = has.iter().filter(|h| h.0).flat_map(|h| [", ", h.1]).collect();
+            let has = has.concat();
+            (
+                "attention",
+                format!("{heads} heads of {}, {} slots of layer {}{has}, unit {:e}", a.key, a.slots, a.memory, a.scale),
+            )
+        }
     }
 }
 

@@ -14,28 +14,78 @@ pub fn lower(network: &Network) -> Network {
     }
     let mut k = 0;
     while k < network.nodes.len() {
-        if matches!(network.nodes[k].layer, Layer::LayerNorm { .. }) && !has_one_unit(&network, k) {
-            let width = network.input_width(k);
-            let name = format!("{} input", network.nodes[k].name);
+        if matches!(network.nodes[k].layer, Layer::LayerNorm { .. }) && !has_one_unit(&network, &network.nodes[k].from)
+        {
             let from = network.nodes[k].from.clone();
-            let before = Node::new(&name, Layer::Dense(diagonal(&vec![1.0; width], vec![0.0; width])), from);
+            let before = identity(&network, k, from);
             insert(&mut network, k, before);
             network.nodes[k + 1].from = vec![Source::Node(k)];
             k += 1;
+        }
+        let units = needs_unit(&network.nodes[k]);
+        for part in 0..network.nodes[k].from.len() {
+            let from = network.nodes[k].from[part];
+            let other = is_sample_of_another_stream(&network, k, part);
+            if other || (units.contains(&part) && !has_one_unit(&network, &[from])) {
+                let before = identity(&network, k, vec![from]);
+                insert(&mut network, k, before);
+                k += 1;
+                network.nodes[k].from[part] = Source::Node(k - 1);
+            }
+        }
+        // The device joins two at a time.
+        if network.nodes[k].layer.is_pointwise() && network.nodes[k].from.len() > 2 {
+            let last = network.nodes[k].from.pop();
+            let rest = network.nodes[k].clone();
+            insert(&mut network, k, Node { name: format!("{} part", rest.name), ..rest });
+            network.nodes[k + 1].from = std::iter::once(Source::Node(k)).chain(last).collect();
+            continue;
         }
         k += 1;
     }
     network
 }
 
+/// A node takes samples of its own stream alone; attention those of its memories'.
+fn is_sample_of_another_stream(network: &Network, k: usize, part: usize) -> bool {
+    let node = &network.nodes[k];
+    let of = |part: usize| network.stream(node.from[part]);
+    let mine = if matches!(node.layer, Layer::Attention(_)) { part.min(1) } else { 0 };
+    !matches!(node.from[part], Source::Node(_)) && of(part) != of(mine)
+}
+
+/// Linear, with weights of one: values of any units in one of their own.
+fn identity(network: &Network, k: usize, from: Vec<Source>) -> Node {
+    let width = from.iter().map(|&s| network.width(s)).sum();
+    let name = format!("{} input", network.nodes[k].name);
+    Node::new(&name, Layer::Dense(diagonal(&vec![1.0; width], vec![0.0; width])), from)
+}
+
+/// The sources of a node whose values must have one unit, without a centre.
+fn needs_unit(node: &Node) -> Vec<usize> {
+    match &node.layer {
+        Layer::Sum | Layer::Product => (0..node.from.len()).collect(),
+        Layer::Position(_) => vec![0],
+        Layer::Attention(a) => {
+            let raw = [a.q.is_none(), a.k.is_none() || (a.apart.is_none() && a.v.is_none()), a.v.is_none()];
+            (0..node.from.len()).filter(|&part| raw[part]).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Device nodes before and at node `k`: joined inputs are nodes of their own there.
 pub fn device_index(network: &Network, k: usize) -> usize {
-    k + network.nodes.iter().take(k + 1).map(|n| n.from.len() - 1).sum::<usize>()
+    let joins = |n: &Node| match n.layer {
+        Layer::Sum | Layer::Product => 0,
+        Layer::Attention(_) => n.from.len() - 2,
+        _ => n.from.len() - 1,
+    };
+    k + network.nodes.iter().take(k + 1).map(joins).sum::<usize>()
 }
 
 /// Samples have a unit a feature, and joined outputs may differ.
-fn has_one_unit(network: &Network, k: usize) -> bool {
-    let mut from = &network.nodes[k].from;
+fn has_one_unit<'n>(network: &'n Network, mut from: &'n [Source]) -> bool {
     loop {
         match from[..] {
             [Source::Node(n)] if matches!(network.nodes[n].layer, Layer::Window { .. }) => {

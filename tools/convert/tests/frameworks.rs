@@ -59,7 +59,7 @@ fn worst(
     for sequence in &data.sequences {
         eval.reset();
         for (t, sample) in sequence.steps().enumerate() {
-            eval.step(&network.input.apply(sample));
+            eval.step(&network.input.apply(network.features(0), sample));
             let got = pick(&eval, t + 1 == sequence.len());
             if got.is_empty() {
                 continue;
@@ -253,7 +253,7 @@ fn raw_counts_and_floats_give_the_same_predictions() {
         floats.reset();
         for sample in sequence.steps() {
             let raw: Vec<i16> = sample.iter().map(|&v| v as i16).collect();
-            let x: Vec<f32> = network.input.apply(sample).iter().map(|&v| v as f32).collect();
+            let x: Vec<f32> = network.input.apply(network.features(0), sample).iter().map(|&v| v as f32).collect();
             counts.step_i16(&raw).unwrap();
             floats.step_f32(&x).unwrap();
             for (a, b) in counts.hidden(0).unwrap().iter().zip(floats.hidden(0).unwrap()) {

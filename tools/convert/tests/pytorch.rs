@@ -70,7 +70,7 @@ fn compare(file: &str, network: &Network) -> (f64, usize) {
     for sequence in &x.sequences {
         eval.reset();
         for sample in sequence.steps() {
-            if !eval.step(&network.input.apply(sample)).1 {
+            if !eval.step(&network.input.apply(network.features(0), sample)).1 {
                 continue;
             }
             for (k, rows) in rows.iter_mut().enumerate() {

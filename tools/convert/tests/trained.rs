@@ -115,7 +115,7 @@ impl Trained {
             for sequence in &data.sequences {
                 evaluator.reset();
                 for (t, sample) in sequence.steps().enumerate() {
-                    let x = network.input.apply(sample);
+                    let x = network.input.apply(network.features(0), sample);
                     evaluator.step(&x);
                     let trace = &evaluator.traces(0)[0];
                     visit(t == 0, &x, &trace.output, &trace.cell);

@@ -19,8 +19,8 @@ pub struct Trace {
     pub cell_before: Vec<f64>,
     /// Attention's query as it meets the keys.
     pub query: Vec<f64>,
-    /// Attention's newest key and value, if one came in this step.
-    pub memory: [Vec<f64>; 2],
+    /// The memories that attention took in: source, key and value of each.
+    pub memories: Vec<[Vec<f64>; 3]>,
     /// Attention's context, head after head.
     pub context: Vec<f64>,
     /// Attention's weights, head after head, the oldest memory first.

@@ -193,19 +193,22 @@ fn attend(a: &Attention, node: &Node, values: &Values, memory: &mut Memory, [run
     if !runs {
         let entry = |t| {
             let input = values.at(sources, t);
-            Trace { memory: a.remember(ring, &input), ..Trace::default() }
+            let [key, value] = a.remember(ring, &input);
+            Trace { memories: vec![[input, key, value]], ..Trace::default() }
         };
         return (0..count).map(entry).collect();
     }
     let mut taken = 0;
     let mut done: Vec<Trace> = Vec::new();
     for t in 0..values.count(&node.from[..1]) {
-        let mut latest: [Vec<f64>; 2] = Default::default();
+        let mut new = Vec::new();
         while taken < if a.causal { count.min(t + 1) } else { count } {
-            latest = a.remember(ring, &values.at(sources, taken));
+            let input = values.at(sources, taken);
+            let [key, value] = a.remember(ring, &input);
+            new.push([input, key, value]);
             taken += 1;
         }
-        done.push(Trace { memory: latest, ..a.ask(ring, &values.of(node.from[0])[t]) });
+        done.push(Trace { memories: new, ..a.ask(ring, &values.of(node.from[0])[t]) });
     }
     if node.last {
         done.drain(..done.len().saturating_sub(1));

@@ -225,9 +225,8 @@ impl Layer {
             Layer::Gru(g) => g.units(),
             Layer::Rnn(r) => r.u.cols,
             Layer::Dense(d) => d.w.rows,
-            Layer::Embedding(table) => table.cols,
+            Layer::Embedding(table) | Layer::Position(table) => table.cols,
             Layer::LayerNorm { .. } | Layer::Affine { .. } | Layer::Sum | Layer::Product => inputs,
-            Layer::Position(table) => table.cols,
             Layer::Attention(a) => a.outputs(),
             Layer::Window { taps, .. } => taps * inputs,
         }

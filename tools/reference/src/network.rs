@@ -63,9 +63,10 @@ impl InputMap {
         Self { names: Vec::new(), scale: vec![1.0; features], offset: vec![0.0; features] }
     }
 
-    /// One sample of counts in model units.
-    pub fn apply(&self, counts: &[f64]) -> Vec<f64> {
-        counts.iter().zip(&self.scale).zip(&self.offset).map(|((x, s), o)| x * s + o).collect()
+    /// One sample of counts of these features in model units.
+    pub fn apply(&self, features: std::ops::Range<usize>, counts: &[f64]) -> Vec<f64> {
+        let maps = self.scale[features.clone()].iter().zip(&self.offset[features]);
+        counts.iter().zip(maps).map(|(x, (s, o))| x * s + o).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::quantize::levers;
 use cellstate::Model;
 use cellstate::model::header::{Activation, Weights};
 use cellstate::model::layer::{Layer, Section};
-use cellstate::model::more::More;
+use cellstate::model::more::{Attention, More};
 
 /// How far an estimate of a single LSTM layer lies from its recorded count at most; a test asserts it.
 pub const ERROR_BOUND: f64 = 0.01;
@@ -93,9 +93,25 @@ impl Work {
         Self { blocks, products: s.records * s.parts().count(), ..Self::default() }
     }
 
+    /// Attention over a full ring: its matrices' work, the products with keys and values, an exponential a slot and head.
+    fn attention(a: &Attention, blocks: usize, products: usize) -> Self {
+        let (heads, slots) = (usize::from(a.heads), a.padded_slots());
+        let (key, value) = (usize::from(a.key), usize::from(a.value));
+        let ring = heads * slots * (key + value) / 16;
+        let sums = heads * (slots / 4 + value / 4);
+        let tanhs = if a.additive { heads * slots * key } else { 0 };
+        // A 16-bit block costs what an 8-bit one does, or less.
+        Self {
+            blocks: blocks + ring,
+            products: products + sums,
+            activations: heads * slots + tanhs,
+            units: heads * slots / 2,
+        }
+    }
+
     /// What a layer does in one step on `inputs` values.
-    pub fn new(layer: &Layer, inputs: usize) -> Self {
-        let shape = layer.shape(inputs);
+    pub fn new(layer: &Layer, inputs: usize, second: usize) -> Self {
+        let shape = layer.shape(inputs, second);
         let works = shape.sections.iter().map(Self::of);
         let (blocks, products) = works.fold((0, 0), |(b, p), w| (b + w.blocks, p + w.products));
         let width = layer.width();
@@ -111,6 +127,8 @@ impl Work {
             Layer::More(More::Gru { reset_after: false, .. }) => (4 * width, width * 7 / 2 + 16),
             // Mean, variance and gain are a pass each.
             Layer::More(More::Norm { .. }) => (0, 3 * width),
+            Layer::More(More::Join { .. } | More::Position { .. }) => (0, width / 2),
+            Layer::More(More::Attention(a)) => return Self::attention(&a, blocks, products),
             Layer::More(More::Embedding { .. } | More::Window { .. } | More::Concat { .. }) => (0, fours),
         };
         Self { blocks, products, activations, units }
@@ -129,8 +147,8 @@ pub fn instructions(model: &Model, core: &str) -> Option<f64> {
         if k == 0 {
             sum += rates.step(model.inputs());
         }
-        let mut step = rates.layer(Work::new(&node.layer, place.inputs));
-        for section in node.layer.shape(place.inputs).sections.iter().filter(|s| s.weights != weights) {
+        let mut step = rates.layer(Work::new(&node.layer, place.inputs, place.second));
+        for section in node.layer.shape(place.inputs, place.second).sections.iter().filter(|s| s.weights != weights) {
             let work = Work::of(section);
             step += Rates::new(core, section.weights)?.products(work) - rates.products(work);
         }
@@ -167,7 +185,7 @@ mod tests {
         for r in recorded::recorded() {
             let weights = FORMATS.into_iter().find(|w| w.name() == r.weights).unwrap();
             let rates = Rates::new(&r.core, weights).unwrap();
-            let work = Work::new(&lstm(r.hidden, weights), r.input);
+            let work = Work::new(&lstm(r.hidden, weights), r.input, 0);
             assert_eq!((work.blocks, work.products), (r.blocks(), 2 * r.hidden));
             let error = (rates.layer(work) + rates.step(r.input)) / r.instructions as f64 - 1.0;
             if error.abs() > worst.0.abs() {
@@ -240,7 +258,7 @@ mod tests {
                 let mut sum = rates.step(inputs);
                 let mut width = inputs;
                 for layer in make(units) {
-                    sum += rates.layer(Work::new(&layer, width));
+                    sum += rates.layer(Work::new(&layer, width, 0));
                     width = layer.width();
                 }
                 let error = sum / count as f64 - 1.0;

@@ -22,7 +22,7 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
         let id = sequence_column.map(|k| record[k].to_owned());
         if sequences.is_empty() || id != current {
             let labels = if label_column.is_some() { Labels::Steps(Vec::new()) } else { Labels::None };
-            sequences.push(Sequence { features, samples: Vec::new(), labels });
+            sequences.push(Sequence { features, samples: Vec::new(), streams: Vec::new(), labels });
             current = id;
         }
         let Some(sequence) = sequences.last_mut() else {

@@ -25,13 +25,30 @@ pub enum Labels {
 pub struct Sequence {
     features: usize,
     samples: Vec<f64>,
+    /// The stream of each sample; empty where all are of the first.
+    streams: Vec<usize>,
     labels: Labels,
 }
 
 impl Sequence {
     /// A sequence without labels, of whole samples one after the other.
     pub fn unlabelled(features: usize, samples: Vec<f64>) -> Self {
-        Self { features, samples, labels: Labels::None }
+        Self { features, samples, streams: Vec::new(), labels: Labels::None }
+    }
+
+    /// The same of several streams: samples in the order in which they come, each padded to `features`, with their streams.
+    pub fn interleaved(features: usize, samples: Vec<f64>, streams: Vec<usize>) -> Self {
+        Self { streams, ..Self::unlabelled(features, samples) }
+    }
+
+    /// Whether its samples are of several streams.
+    pub fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
+    /// The stream of the sample of step `t`.
+    pub fn stream(&self, t: usize) -> usize {
+        self.streams.get(t).copied().unwrap_or(0)
     }
 
     /// Number of steps.
@@ -47,8 +64,10 @@ impl Sequence {
     /// The same up to a number of steps, without its labels.
     #[must_use]
     pub fn first(&self, steps: usize) -> Self {
-        let samples = self.samples[..self.len().min(steps) * self.features].to_vec();
-        Self::unlabelled(self.features, samples)
+        let steps = self.len().min(steps);
+        let samples = self.samples[..steps * self.features].to_vec();
+        let streams = self.streams.iter().take(steps).copied().collect();
+        Self::interleaved(self.features, samples, streams)
     }
 
     /// The samples, one a step.
@@ -90,7 +109,9 @@ impl Sequences {
     pub fn stream(&self, most: usize, passes: usize) -> Self {
         let all = self.sequences.iter().flat_map(|s| &s.samples).copied();
         let pass: Vec<f64> = all.take(most.saturating_mul(self.features)).collect();
-        Self { features: self.features, sequences: vec![Sequence::unlabelled(self.features, pass.repeat(passes))] }
+        let streams: Vec<usize> = self.sequences.iter().flat_map(|s| &s.streams).copied().take(most).collect();
+        let sequence = Sequence::interleaved(self.features, pass.repeat(passes), streams.repeat(passes));
+        Self { features: self.features, sequences: vec![sequence] }
     }
 }
 
@@ -106,14 +127,16 @@ pub struct Sequences {
 /// Reads data by its extension: `.npy`, `.npz` or `.csv`.
 ///
 /// * `.npy`: (steps, features) is one sequence, (sequences, steps, features) several of one length, (steps) one feature.
-/// * `.npz`: an array `x` or `X` as above, or (all steps, features) beside `lengths`; `y`, one label a sequence or a step.
+/// * `.npz`: an array `x` or `X` as above, or (all steps, features) beside `lengths`; `y`, one label a sequence or a step; `stream`, the input
+///   stream of each row, for models that have several: rows stand in the order in which samples come, with zeros behind the
+///   values of narrower streams.
 /// * `.csv`: a header line; a column `sequence`, whose change begins a new sequence; a column `label`; the rest are features.
 ///
 /// # Errors
 /// A missing or damaged file, another format, no data, a shape that does not add up, a NaN or infinity.
 pub fn load(path: &Path) -> Result<Sequences> {
     let data = match path.extension().and_then(|e| e.to_str()) {
-        Some("npy") => split(path, &npy::parse(path, &crate::error::read(path)?)?, None, None)?,
+        Some("npy") => split(path, &npy::parse(path, &crate::error::read(path)?)?, None, None, None)?,
         Some("npz") => npz::load(path)?,
         Some("csv") => csv::load(path)?,
         _ => {
@@ -130,6 +153,9 @@ pub fn load(path: &Path) -> Result<Sequences> {
     Ok(data)
 }
 
+/// The most streams of a model.
+const MOST_STREAMS: i64 = 4;
+
 /// A list of whole numbers: a fraction would be cut off, and one-hot rows would pass for labels of steps.
 fn whole(path: &Path, name: &str, array: &npy::Array) -> Result<Vec<i64>> {
     let wrong = |cause: String| Error::new(path, cause, "give one whole number each").at(name);
@@ -144,7 +170,13 @@ fn whole(path: &Path, name: &str, array: &npy::Array) -> Result<Vec<i64>> {
 }
 
 /// Cuts an array into sequences.
-fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&npy::Array>) -> Result<Sequences> {
+fn split(
+    path: &Path,
+    x: &npy::Array,
+    lengths: Option<&npy::Array>,
+    y: Option<&npy::Array>,
+    streams: Option<&npy::Array>,
+) -> Result<Sequences> {
     let shape = |remedy: &str| Error::new(path, format!("the samples have shape {:?}", x.shape), remedy);
     let (rows, features, fixed) = match x.shape[..] {
         [steps] => (steps, 1, None),
@@ -182,6 +214,13 @@ fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&n
         let cause = format!("{} labels for {} sequences of {rows} steps", y.len(), lengths.len());
         return Err(Error::new(path, cause, "give one label a sequence or one a step").at("y"));
     }
+    let streams = streams.map(|s| whole(path, "stream", s)).transpose()?;
+    if let Some(streams) = &streams
+        && (streams.len() != rows || streams.iter().any(|s| !(0..MOST_STREAMS).contains(s)))
+    {
+        let cause = format!("{} streams, from 0 to {}, for {rows} steps", streams.len(), MOST_STREAMS - 1);
+        return Err(Error::new(path, cause, "give the stream of each row, counted from 0").at("stream"));
+    }
     let mut start = 0;
     let sequences = lengths.iter().enumerate().map(|(k, &len)| {
         let labels = match &y {
@@ -190,8 +229,10 @@ fn split(path: &Path, x: &npy::Array, lengths: Option<&npy::Array>, y: Option<&n
             Some(y) => Labels::Steps(y[start..start + len].to_vec()),
         };
         let samples = x.data[start * features..(start + len) * features].to_vec();
+        let of = start..start + len;
+        let streams = streams.iter().flat_map(|s| &s[of.clone()]).map(|&s| s as usize).collect();
         start += len;
-        Sequence { features, samples, labels }
+        Sequence { features, samples, streams, labels }
     });
     Ok(Sequences { features, sequences: sequences.collect() })
 }

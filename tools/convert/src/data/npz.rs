@@ -29,5 +29,6 @@ pub(super) fn load(path: &Path) -> Result<Sequences> {
     let x = array(path, &mut archive, x)?;
     let lengths = has("lengths").then(|| array(path, &mut archive, "lengths")).transpose()?;
     let y = has("y").then(|| array(path, &mut archive, "y")).transpose()?;
-    split(path, &x, lengths.as_ref(), y.as_ref())
+    let streams = has("stream").then(|| array(path, &mut archive, "stream")).transpose()?;
+    split(path, &x, lengths.as_ref(), y.as_ref(), streams.as_ref())
 }

@@ -21,6 +21,7 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
         window: quantized.window,
         mask: quantized.mask.is_some(),
         tests: 0,
+        streams: quantized.streams.iter().copied().collect(),
         heads: quantized.heads.iter().copied().collect(),
         nodes: quantized.layers.iter().map(|l| l.node).collect(),
     };
@@ -29,7 +30,8 @@ pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u
         words.extend(halves(mask));
     }
     for layer in &quantized.layers {
-        records(layer, header.width(layer.node.from), &mut words);
+        let second = layer.node.layer.second().map_or(0, |second| header.width(second));
+        records(layer, header.width(layer.node.from), second, &mut words);
         words.extend(&layer.extra);
     }
     assemble(&header, &words)
@@ -68,8 +70,8 @@ pub fn halves(values: &[i16]) -> Vec<i32> {
     (0..header::packed_words(values.len())).map(|k| (at(2 * k) | at(2 * k + 1) << 16) as i32).collect()
 }
 
-fn records(layer: &Layer, inputs: usize, words: &mut Vec<i32>) {
-    let shape = layer.node.layer.shape(inputs);
+fn records(layer: &Layer, inputs: usize, second: usize, words: &mut Vec<i32>) {
+    let shape = layer.node.layer.shape(inputs, second);
     for (section, rows) in shape.sections.iter().filter(|s| s.records > 0).zip(&layer.sections) {
         section_records(section, rows, words);
     }

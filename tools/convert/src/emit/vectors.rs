@@ -36,9 +36,11 @@ impl Vectors<'_> {
         session.reset();
         let mut checksum = Checksum::new();
         let mut words = model.words()[..model.words().len() - model.header().test_words()].to_vec();
-        for x in self.samples(&model).take(steps) {
-            session.step(bytemuck::cast_slice(&x)).ok()?;
+        for (stream, mut x) in self.samples(&model).take(steps) {
+            session.step_stream(stream, bytemuck::cast_slice(&x)).ok()?;
             checksum.observe(&session);
+            x.resize(model.inputs(), 0);
+            words.extend((!model.header().streams.is_empty()).then_some(stream as i32));
             words.extend(halves(&x));
         }
         words.push(checksum.finish(&session) as i32);
@@ -48,8 +50,8 @@ impl Vectors<'_> {
     /// Steps to the first output; 0 if none comes within as many as a blob can hold.
     fn until_an_output(&self, session: &mut Session) -> Option<usize> {
         let model = session.model();
-        for (t, x) in self.samples(model).take(u16::MAX.into()).enumerate() {
-            session.step(bytemuck::cast_slice(&x)).ok()?;
+        for (t, (stream, x)) in self.samples(model).take(u16::MAX.into()).enumerate() {
+            session.step_stream(stream, bytemuck::cast_slice(&x)).ok()?;
             if (0..model.header().heads.len()).any(|head| session.head(head).is_new()) {
                 return Some(t + 1);
             }
@@ -57,9 +59,10 @@ impl Vectors<'_> {
         Some(0)
     }
 
-    /// Samples as the device steps them, without end.
-    fn samples<'m>(&'m self, model: &'m Model) -> impl Iterator<Item = Vec<i16>> + 'm {
-        let all = self.data.sequences.iter().cycle().flat_map(Sequence::steps);
-        all.map(|sample| self.units.to_device(model, sample))
+    /// Samples as the device steps them, each with its stream, without end.
+    fn samples<'m>(&'m self, model: &'m Model) -> impl Iterator<Item = (usize, Vec<i16>)> + 'm {
+        let streams = |s: &'m Sequence| s.steps().enumerate().map(|(t, sample)| (s.stream(t), sample));
+        let all = self.data.sequences.iter().cycle().flat_map(streams);
+        all.map(|(stream, sample)| (stream, self.units.to_device(model, stream, sample)))
     }
 }

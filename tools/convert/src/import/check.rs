@@ -191,9 +191,10 @@ fn layer_fault(layer: &Layer) -> Option<Fault> {
             (fits && started(initial, units, 0), vec![&w.data, &u.data, b])
         }
         Layer::Dense(Dense { w, b, .. }) => (shaped(w, b.len(), w.cols), vec![&w.data, b]),
-        Layer::Embedding(table) => (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data]),
+        Layer::Embedding(table) | Layer::Position(table) => {
+            (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data])
+        }
         Layer::Sum | Layer::Product => (true, Vec::new()),
-        Layer::Position(table) => (shaped(table, table.rows, table.cols) && table.rows <= MOST, vec![&table.data]),
         Layer::Attention(a) => attention(a),
         Layer::LayerNorm { scale, offset, epsilon, .. } => {
             (scale.len() == offset.len() && *epsilon >= 0.0, vec![scale, offset])

@@ -30,6 +30,13 @@ impl Range {
         self.count += 1;
     }
 
+    /// Takes all values of a vector into account.
+    pub fn observe_all(&mut self, vector: &[f64]) {
+        for &v in vector {
+            self.observe(v);
+        }
+    }
+
     /// The mean of all values; 0 if there were none.
     pub fn mean(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.sum / self.count as f64 }
@@ -60,6 +67,10 @@ pub struct LayerRanges {
     /// What its other rows are multiplied by: of an LSTM with projection what is projected, of a GRU that resets before the
     /// product its input and the reset hidden state.
     pub other: Moments,
+    /// Attention's queries, keys and values, as they meet.
+    pub parts: [Range; 3],
+    /// Attention's context, which its last matrix takes.
+    pub context: Moments,
     /// Of a small LSTM the same as `joint` for each row, weighted by what its gate tells.
     pub rows: Vec<Moments>,
 }
@@ -87,12 +98,30 @@ fn tells(l: &Lstm, trace: &Trace) -> Vec<f64> {
 }
 
 impl LayerRanges {
+    /// Queries into `joint`, memories into `other`.
+    fn observe_attention(&mut self, trace: &Trace) {
+        let [queries, keys, values] = &mut self.parts;
+        for [source, key, value] in &trace.memories {
+            self.other.observe([source, &[]]);
+            keys.observe_all(key);
+            values.observe_all(value);
+        }
+        if !trace.query.is_empty() {
+            self.joint.observe([&trace.input, &[]]);
+            self.context.observe([&trace.context, &[]]);
+            queries.observe_all(&trace.query);
+        }
+    }
+
     fn observe(&mut self, layer: &Layer, trace: &Trace) {
         self.outputs.iter_mut().zip(&trace.output).for_each(|(r, &v)| r.observe(v));
         trace.z.iter().for_each(|&v| self.pre.observe(v));
         trace.cell.iter().for_each(|&v| self.cell.observe(v));
         if matches!(layer, Layer::Lstm(_) | Layer::Gru(_) | Layer::Rnn(_) | Layer::Dense(_)) {
             self.joint.observe([&trace.input, &trace.before]);
+        }
+        if let Layer::Attention(_) = layer {
+            self.observe_attention(trace);
         }
         if let Layer::Lstm(l) = layer {
             let (rows, width) = (l.b.len(), trace.input.len() + trace.before.len());
@@ -154,8 +183,14 @@ impl<'a> Calibration<'a> {
 
     /// One sample in model units.
     pub fn observe(&mut self, x: &[f64]) {
-        self.inputs.iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
-        self.evaluator.step(x);
+        self.observe_stream(0, x);
+    }
+
+    /// One sample of a stream in model units.
+    pub fn observe_stream(&mut self, stream: usize, x: &[f64]) {
+        let features = self.network.features(stream);
+        self.inputs[features].iter_mut().zip(x).for_each(|(r, &v)| r.observe(v));
+        self.evaluator.step_stream(stream, x);
         for (k, (seen, node)) in self.layers.iter_mut().zip(&self.network.nodes).enumerate() {
             self.evaluator.traces(k).iter().for_each(|trace| seen.observe(&node.layer, trace));
         }

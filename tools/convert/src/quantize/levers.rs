@@ -115,7 +115,8 @@ pub fn formats(layer: &device::Layer) -> Option<Formats> {
         device::Layer::More(
             More::Gru { formats, .. } | More::Rnn { formats, .. } | More::LstmVariant { formats, .. },
         ) => Some(formats),
-        device::Layer::More(More::Norm { .. } | More::Window { .. } | More::Concat { .. }) => None,
+        device::Layer::More(More::Attention(a)) if a.projections > 0 => Some(Formats::of(a.weights)),
+        device::Layer::More(_) => None,
     }
 }
 

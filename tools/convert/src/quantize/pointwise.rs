@@ -3,7 +3,7 @@
 use super::rows::{Joint, Product, Seen, Side};
 use super::{Context, Made, OUTPUT_HEADROOM, Q16, Q16_LIMIT, activation, output_scale, round, scaled, smallest_shift};
 use crate::emit::blob::halves;
-use cellstate::model::header::{Q15_SCALE, Weights};
+use cellstate::model::header::{Activation, Q15_SCALE, Weights};
 use cellstate::model::layer as device;
 use cellstate::model::more::{More, row_words};
 use cellstate_reference::{Dense, Matrix};
@@ -11,7 +11,8 @@ use cellstate_reference::{Dense, Matrix};
 pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
     let weights = c.how.formats.w;
     let (function, slope) = activation(d.activation);
-    let squashing = function.is_squashing();
+    // Whether its pre-activation is in Q16.16.
+    let squashing = function.is_squashing() || function.output_shift().is_some();
     let w = scaled(&d.w, |_| slope);
     let b: Vec<f64> = d.b.iter().map(|b| b * slope).collect();
     let joint = Joint::new(&[Product::new(&w, c.input, weights)], Seen::alike(&c.seen.joint, 0), c.how.levers);
@@ -31,9 +32,33 @@ pub(super) fn dense(d: &Dense, c: &Context) -> Option<Made> {
     };
     let (shift, rows) = smallest_shift(attempt, base)?;
     let unit = base * f64::from(1u32 << shift);
-    let (scale, z_shift) = if squashing { (Q15_SCALE, shift) } else { (unit as f32, 0) };
+    let (scale, z_shift) = match function.output_shift() {
+        Some(_) => (smooth_scale(c), shift),
+        None if squashing => (Q15_SCALE, shift),
+        None => (unit as f32, 0),
+    };
+    let function = with_shift(function, scale);
     let layer = device::Layer::Dense { outputs: b.len() as u16, weights, activation: function, z_shift, scale };
     Some(Made { layer, sections: vec![rows], extra: Vec::new(), output: Side::of(&c.seen.outputs, scale.into()) })
+}
+
+/// The power of two that is the unit of a SiLU's or GELU's outputs.
+fn smooth_scale(c: &Context) -> f32 {
+    if c.wide {
+        return Q16 as f32;
+    }
+    let top = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude())) * OUTPUT_HEADROOM / 32767.0;
+    top.max(Q16).log2().ceil().exp2() as f32
+}
+
+/// The activation with the shift from Q16.16 to its unit, where it has one.
+fn with_shift(function: Activation, scale: f32) -> Activation {
+    let shift = (f64::from(scale) / Q16).log2() as u8;
+    match function {
+        Activation::Silu { .. } => Activation::Silu { shift },
+        Activation::Gelu { tanh, .. } => Activation::Gelu { tanh, shift },
+        other => other,
+    }
 }
 
 /// Tables are w16, or w8 for every format of fewer bits.
@@ -59,7 +84,7 @@ pub(super) fn embedding(table: &Matrix, c: &Context) -> Made {
 }
 
 /// The input has one unit and no centre: see [`crate::lower`].
-pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> Option<Made> {
+pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, rms: bool, c: &Context) -> Option<Made> {
     let width = gain.len();
     let unit = c.input.full.first()? / 32768.0;
     let magnitude = c.seen.outputs.iter().fold(0.0, |m: f64, r| m.max(r.magnitude()));
@@ -76,7 +101,7 @@ pub(super) fn norm(gain: &[f64], offset: &[f64], epsilon: f64, c: &Context) -> O
     let gains = gain.iter().map(|g| round(g / (real * 32768.0) * one) as i32);
     let biases = offset.iter().map(|b| round(b / real * one) as i32 + if shift > 0 { 1 << (shift - 1) } else { 0 });
     let epsilon = round(epsilon / (unit * unit) * (width * width) as f64).min(1e18) as u64;
-    let layer = device::Layer::More(More::Norm { width: width as u16, shift, scale, epsilon });
+    let layer = device::Layer::More(More::Norm { width: width as u16, shift, scale, epsilon, rms });
     let extra = gains.chain(biases).collect();
     Some(Made { layer, sections: Vec::new(), extra, output: Side::of(&c.seen.outputs, real) })
 }

@@ -74,8 +74,7 @@ fn matrices(layer: &Layer) -> Vec<&Matrix> {
         Layer::Gru(g) => vec![&g.w, &g.u],
         Layer::Rnn(r) => vec![&r.w, &r.u],
         Layer::Dense(d) => vec![&d.w],
-        Layer::Embedding(table) => vec![table],
-        Layer::Position(table) => vec![table],
+        Layer::Embedding(table) | Layer::Position(table) => vec![table],
         Layer::Attention(a) => [&a.q, &a.k, &a.v, &a.o].into_iter().flatten().map(|d| &d.w).collect(),
         Layer::LayerNorm { .. } | Layer::Affine { .. } | Layer::Window { .. } | Layer::Sum | Layer::Product => {
             Vec::new()

@@ -285,6 +285,7 @@ fn on_host(blob: &[u8], steps: u32) -> Result<u32> {
     let words = crate::demo::aligned(blob);
     let blob = &bytemuck::cast_slice(&words)[..blob.len()];
     let mut state = State::new();
-    let checksum = trial::run(blob, steps, &mut state, |session, sample| session.step(sample).is_ok());
+    let checksum =
+        trial::run(blob, steps, &mut state, |session, stream, sample| session.step_stream(stream, sample).is_ok());
     checksum.map_err(|e| anyhow::anyhow!("{e:?}")).context("the host does not run the trial")
 }
