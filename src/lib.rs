@@ -34,8 +34,9 @@
 //!
 //! # Features
 //!
-//! * `layers`, on by default: every layer but LSTM and dense, windows and masks. Without it `model/no_more.rs` and
+//! * `layers`, on by default: every layer but LSTM and dense, windows, masks and several input streams. Without it `model/no_more.rs` and
 //!   `session/no_others.rs` stand in their places, and a blob that has one is a [`LoadError::Header`].
+//! * `deep`: models of up to 48 layers, such as transformers, for some 4 kB more of RAM in a parsed model.
 //! * `portable`: the portable kernels on every target, to compare the others with.
 //! * `defmt`: `defmt::Format` for the public types.
 

@@ -14,8 +14,8 @@ pub const FORMAT_VERSION: u16 = 6;
 pub const PREFIX_BYTES: usize = 20;
 /// The most layers that a model may have: with the feature `deep` 48, else 16.
 pub const MAX_LAYERS: usize = if cfg!(feature = "deep") { 48 } else { 16 };
-/// The most input streams.
-pub const MAX_STREAMS: usize = 4;
+/// The most input streams; without the feature `layers` a header lists none, for there is but one.
+pub const MAX_STREAMS: usize = if cfg!(feature = "layers") { 4 } else { 0 };
 /// The most outputs that a model may have.
 pub const MAX_HEADS: usize = 4;
 /// Words that each input feature takes in the words section: see [`crate::layer::input::Feature`].
@@ -233,8 +233,8 @@ impl Header<'_> {
     /// Features of a stream; 0 for one that is not there.
     #[inline]
     pub fn stream_width(&self, stream: usize) -> usize {
-        if stream == 0 && (!cfg!(feature = "layers") || self.streams.is_empty()) {
-            return self.inputs as usize;
+        if !cfg!(feature = "layers") || self.streams.is_empty() {
+            return if stream == 0 { self.inputs as usize } else { 0 };
         }
         self.streams.get(stream).copied().unwrap_or(0) as usize
     }

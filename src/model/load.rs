@@ -114,16 +114,14 @@ fn names(header: &Header) -> Result<(), LoadError> {
 
 /// Whether every node stands behind its sources, and its width and steps follow from them.
 fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
-    let several = !header.streams.is_empty();
-    if !cfg!(feature = "layers") && (header.window > 0 || header.mask || several) {
+    let several = cfg!(feature = "layers") && !header.streams.is_empty();
+    if !cfg!(feature = "layers") && (header.window > 0 || header.mask) {
         return Err(LoadError::Header);
     }
     // Streams add up to all features; none of them has windows or masks.
     let streams = header.streams.iter().map(|&n| usize::from(n));
-    if several && (streams.clone().any(|n| n == 0) || streams.sum::<usize>() != usize::from(header.inputs)) {
-        return Err(LoadError::Header);
-    }
-    if several && (header.window > 0 || header.mask) {
+    let fit = || streams.clone().all(|n| n > 0) && streams.clone().sum::<usize>() == usize::from(header.inputs);
+    if several && !(fit() && header.window == 0 && !header.mask) {
         return Err(LoadError::Header);
     }
     for (k, node) in header.nodes.iter().enumerate() {
@@ -148,7 +146,8 @@ fn graph(header: &Header, places: &Places) -> Result<(), LoadError> {
         let walks = !node.backward || (header.window > 0 && node.layer.is_recurrent());
         let yields = if node.last { 1 } else { steps };
         // What a stream's first sample finds of another stream is what that left in a node.
-        let mine = stream_of(second).is_none_or(|stream| places.each.get(k).is_some_and(|p| p.stream() == stream));
+        let mine = !cfg!(feature = "layers")
+            || stream_of(second).is_none_or(|stream| places.each.get(k).is_some_and(|p| p.stream() == stream));
         let together = node.layer.remembers() || (mine && header.steps(second) == steps);
         if !(fits && walks && together && usize::from(node.steps) == yields) {
             return Err(LoadError::Graph { layer });

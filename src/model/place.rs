@@ -112,7 +112,7 @@ impl Places {
             state: 0,
         };
         all.state = all.samples.saturating_add(header.samples().saturating_mul(all.sample_words));
-        for stream in 1..header.streams.len() {
+        for stream in 1..if cfg!(feature = "layers") { header.streams.len() } else { 0 } {
             all.state = all.state.saturating_add(packed_words(header.stream_width(stream)));
         }
         for (k, node) in header.nodes.iter().enumerate() {

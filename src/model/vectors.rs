@@ -11,7 +11,11 @@ impl<'a> Model<'a> {
         let mut words = self.words_from(self.places.records);
         (0..self.header.tests).map_while(move |_| {
             let mut sample = words.split_off(..size)?;
-            let stream = if self.header.streams.is_empty() { 0 } else { *sample.split_off_first()? as usize };
+            let stream = if !cfg!(feature = "layers") || self.header.streams.is_empty() {
+                0
+            } else {
+                *sample.split_off_first()? as usize
+            };
             Some((stream, bytemuck::cast_slice(sample).get(..self.header.stream_width(stream))?))
         })
     }

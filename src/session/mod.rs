@@ -7,6 +7,7 @@ mod profile;
 mod save;
 mod self_test;
 mod state;
+mod stream;
 mod walk;
 
 pub use output::Output;
@@ -18,6 +19,7 @@ pub use state::{CellState, State, StateTooSmall};
 use crate::Model;
 use crate::layer::input::Feature;
 use fixed::types::I1F15;
+use stream::Stream;
 
 /// Why a step was refused. The state is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Session<'a> {
     /// Whether the latest step ran the model.
     ran: bool,
     /// The stream of the latest step.
-    stream: usize,
+    stream: Stream,
 }
 
 impl<'a> Session<'a> {
@@ -66,7 +68,7 @@ impl<'a> Session<'a> {
     pub fn new<const N: usize>(model: &'a Model<'a>, state: &'a mut State<N>) -> Result<Self, StateTooSmall> {
         let needed = model.state_bytes();
         let words = state.words().get_mut(..needed / 4).ok_or(StateTooSmall { needed, got: N })?;
-        let mut session = Self { model, words, ran: false, stream: 0 };
+        let mut session = Self { model, words, ran: false, stream: Stream::FIRST };
         session.reset();
         Ok(session)
     }
@@ -88,7 +90,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step(&mut self, x: &[I1F15]) -> Result<Output<'_>, StepError> {
-        self.step_stream(0, x)
+        self.step_of(Some(Stream::FIRST), x)
     }
 
     /// One time step of one of several input streams, on a sample in Q0.15. The layers behind that stream run, on the latest
@@ -98,6 +100,11 @@ impl<'a> Session<'a> {
     /// [`StepError::SampleLength`] if the sample does not have one value a feature of this stream; a stream that the model does
     /// not have has none.
     pub fn step_stream(&mut self, stream: usize, x: &[I1F15]) -> Result<Output<'_>, StepError> {
+        self.step_of(Stream::new(stream), x)
+    }
+
+    #[inline]
+    fn step_of(&mut self, stream: Option<Stream>, x: &[I1F15]) -> Result<Output<'_>, StepError> {
         for (slot, x) in self.input(stream, x.len())?.iter_mut().zip(x) {
             *slot = x.to_bits();
         }
@@ -110,7 +117,7 @@ impl<'a> Session<'a> {
     /// As of [`step_stream`](Self::step_stream).
     #[cfg(feature = "layers")]
     pub fn step_stream_i16(&mut self, stream: usize, counts: &[i16]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(stream, counts, Feature::map_count, &mut ())
+        self.step_mapped(Stream::new(stream), counts, Feature::map_count, &mut ())
     }
 
     /// [`step_stream`](Self::step_stream) on floats in the units that the model was trained on.
@@ -119,7 +126,7 @@ impl<'a> Session<'a> {
     /// As of [`step_stream`](Self::step_stream).
     #[cfg(feature = "layers")]
     pub fn step_stream_f32(&mut self, stream: usize, x: &[f32]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(stream, x, Feature::map_float, &mut ())
+        self.step_mapped(Stream::new(stream), x, Feature::map_float, &mut ())
     }
 
     /// Clears what a stream left: the states of the layers that run on it, and all memories of it. Layers of other streams stay
@@ -135,7 +142,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_i16(&mut self, counts: &[i16]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(0, counts, Feature::map_count, &mut ())
+        self.step_mapped(Some(Stream::FIRST), counts, Feature::map_count, &mut ())
     }
 
     /// One time step on floats in the units that the model was trained on. NaN counts as the feature's centre.
@@ -145,7 +152,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_f32(&mut self, x: &[f32]) -> Result<Output<'_>, StepError> {
-        self.step_mapped(0, x, Feature::map_float, &mut ())
+        self.step_mapped(Some(Stream::FIRST), x, Feature::map_float, &mut ())
     }
 
     /// One time step on raw sensor counts, of which `profile` is told layer by layer.
@@ -176,18 +183,18 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`StepError::SampleLength`] if the sample does not have one value a feature.
     pub fn step_profiled(&mut self, counts: &[i16], profile: &mut impl Profile) -> Result<Output<'_>, StepError> {
-        self.step_mapped(0, counts, Feature::map_count, profile)
+        self.step_mapped(Some(Stream::FIRST), counts, Feature::map_count, profile)
     }
 
     fn step_mapped<T: Copy>(
         &mut self,
-        stream: usize,
+        stream: Option<Stream>,
         sample: &[T],
         map: impl Fn(Feature, T) -> i16,
         profile: &mut impl Profile,
     ) -> Result<Output<'_>, StepError> {
         let model = self.model;
-        let first = if cfg!(feature = "layers") { model.header().first_feature(stream) } else { 0 };
+        let first = stream.map_or(0, |s| if s == Stream::FIRST { 0 } else { model.header().first_feature(s.number()) });
         let features = model.features_from(first);
         for ((slot, feature), &value) in self.input(stream, sample.len())?.iter_mut().zip(features).zip(sample) {
             *slot = map(feature, value);
@@ -197,13 +204,14 @@ impl<'a> Session<'a> {
 
     /// The place of the next sample of a stream, for one of `got` features.
     #[inline]
-    fn input(&mut self, stream: usize, got: usize) -> Result<&mut [i16], StepError> {
-        let (model, needed) = (self.model, self.model.header().stream_width(stream));
-        if got != needed || needed == 0 {
+    fn input(&mut self, stream: Option<Stream>, got: usize) -> Result<&mut [i16], StepError> {
+        let model = self.model;
+        let needed = stream.map_or(0, |s| model.header().stream_width(s.number()));
+        let Some(stream) = stream.filter(|_| got == needed && needed > 0) else {
             return Err(StepError::SampleLength { needed: needed as u16, got: got as u16 });
-        }
+        };
         self.stream = stream;
-        let (mut start, size) = model.samples_of(stream);
+        let (mut start, size) = model.samples_of(stream.number());
         if model.header().is_windowed() {
             let kept = self.words.get(1).map_or(0, |&kept| (kept as usize).min(model.header().samples() - 1));
             start += kept * size;
@@ -241,7 +249,7 @@ impl<'a> Session<'a> {
         (*seen, *kept) = (0, 0);
         if samples > 0 {
             walk::reset(self.model, self.words);
-            walk::run(self.model, self.words, 0, samples, profile);
+            walk::run(self.model, self.words, Stream::FIRST, samples, profile);
         }
         samples > 0
     }
@@ -250,7 +258,7 @@ impl<'a> Session<'a> {
     #[cold]
     fn is_masked(&mut self) -> bool {
         let model = self.model;
-        let input = self.input(0, model.inputs()).unwrap_or_default();
+        let input = self.input(Some(Stream::FIRST), model.inputs()).unwrap_or_default();
         model.mask().is_some_and(|mask| input.iter().zip(mask).all(|(x, m)| x == m))
     }
 

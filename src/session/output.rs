@@ -1,5 +1,6 @@
 //! What a step yields.
 
+use super::stream::Stream;
 use super::walk;
 use crate::Model;
 use crate::model::header::{Activation, Q15_SCALE};
@@ -28,7 +29,7 @@ pub struct Output<'a> {
 impl<'a> Output<'a> {
     /// Output `head` at step `t` of the latest run, or its latest; `ran` is the stream of the latest step, if that ran the model.
     #[inline]
-    pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: Option<usize>) -> Self {
+    pub(super) fn new(model: &'a Model, words: &'a [i32], head: usize, t: Option<usize>, ran: Option<Stream>) -> Self {
         let header = model.header();
         let none = Self { raw: Raw::Wide(&[]), layer: None, new: false };
         let Some((node, place)) = header.heads.get(head).and_then(|&k| model.node(k.into())) else { return none };
@@ -39,7 +40,11 @@ impl<'a> Output<'a> {
         } else {
             Raw::Narrow(bytemuck::cast_slice(output).get(..width).unwrap_or_default())
         };
-        Self { raw, layer: Some(&node.layer), new: ran == Some(place.stream()) && yielded > 0 }
+        Self {
+            raw,
+            layer: Some(&node.layer),
+            new: ran.is_some_and(|stream| stream.number() == place.stream()) && yielded > 0,
+        }
     }
 
     /// Whether the latest step made this output. A window or a convolution may wait for more samples, a masked sample is

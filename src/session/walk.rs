@@ -4,6 +4,7 @@
 //! outputs it yielded in the latest run, what it carries from step to step, and its outputs. A streaming model runs over one
 //! sample at a time, a windowed one over a window's; otherwise they are alike.
 
+use super::stream::Stream;
 use super::{Profile, others};
 use crate::Model;
 use crate::kernel::Four;
@@ -115,16 +116,16 @@ impl<'s> Parts<'s> {
 }
 
 /// Runs all nodes of a stream over `samples` samples.
-pub(super) fn run(model: &Model, words: &mut [i32], stream: usize, samples: usize, profile: &mut impl Profile) {
+pub(super) fn run(model: &Model, words: &mut [i32], stream: Stream, samples: usize, profile: &mut impl Profile) {
     for (k, (node, place)) in model.nodes().enumerate() {
-        if cfg!(feature = "layers") && place.stream() != stream && !others::remembers(&node.layer, model, stream) {
+        if place.stream() != stream.number() && !others::remembers(&node.layer, model, stream.number()) {
             continue;
         }
         profile.begin(k);
         let step = Step { node, place, records: model.words_from(place.records) };
         match (place.order, &node.layer) {
             #[cfg(feature = "layers")]
-            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, [stream, samples]),
+            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, [stream.number(), samples]),
             (Order::Plain, _) => step.run_dense(model, words, samples),
             _ => step.run_recurrent(model, words, samples),
         }

@@ -5,7 +5,7 @@ use crate::quantize::calibrate::Calibration;
 use crate::quantize::levers::uniform;
 use crate::quantize::{Unquantizable, quantize};
 use cellstate::model::header::Weights;
-use cellstate_reference::{Activation, Dense, Gru, Layer, Lstm, Matrix, Network, Rnn};
+use cellstate_reference::{Activation, Attention, Dense, Gru, Layer, Lstm, Matrix, Network, Rnn, Score, Source};
 use clap::ValueEnum;
 
 /// Steps of [`walk`].
@@ -36,7 +36,14 @@ pub enum Kind {
     Rnn,
     /// One linear layer.
     Dense,
+    /// Self-attention over the latest 16 steps: heads of 32 values that share their keys.
+    Attention,
 }
+
+/// Memories of [`Kind::Attention`].
+pub const SLOTS: usize = 16;
+/// The most values of one of its heads.
+const HEAD: usize = 32;
 
 /// One LSTM layer, see [`network`].
 pub fn lstm(inputs: usize, units: usize) -> Network {
@@ -73,12 +80,45 @@ pub fn network(kind: Kind, inputs: usize, units: usize) -> Network {
             activation: Activation::Tanh,
             initial: None,
         })],
+        Kind::Attention => return attention(&mut random, inputs, units),
         Kind::Dense => {
             vec![Layer::Dense(Dense { w: matrix(1, inputs), b: vec![0.0; units], activation: Activation::Linear })]
         }
     };
     let named = layers.into_iter().enumerate().map(|(k, layer)| (format!("layer{k}"), layer));
     Network::chain(&format!("bench {inputs} {units}"), inputs, named.collect())
+}
+
+/// One layer of attention of the input over itself.
+fn attention(random: &mut Uniform, inputs: usize, units: usize) -> Network {
+    let (key, heads) = (units.min(HEAD), units.div_ceil(HEAD));
+    let mut linear = |inputs: usize, outputs: usize| {
+        let top = (6.0 / (inputs + outputs) as f64).sqrt();
+        let data = (0..outputs * inputs).map(|_| random.next() * top).collect();
+        let w = Matrix { rows: outputs, cols: inputs, data };
+        Some(Dense { w, b: vec![0.0; outputs], activation: Activation::Linear })
+    };
+    let attention = Attention {
+        q: linear(inputs, heads * key),
+        k: linear(inputs, key),
+        v: linear(inputs, key),
+        o: linear(heads * key, units),
+        heads,
+        kv_heads: 1,
+        key,
+        value: key,
+        slots: SLOTS,
+        causal: true,
+        score: Score::Dot { scale: 1.0 / (key as f64).sqrt() },
+        rotary: Vec::new(),
+        ages: Vec::new(),
+        query: inputs,
+        apart: None,
+    };
+    let layer = ("layer0".to_owned(), Layer::Attention(Box::new(attention)));
+    let mut network = Network::chain(&format!("bench {inputs} {units}"), inputs, vec![layer]);
+    network.nodes[0].from = vec![Source::Input; 2];
+    network
 }
 
 /// The samples of a random walk, [`WALK_STEPS`] of them one after the other.

@@ -245,17 +245,19 @@ fn build(core: Core, portable: bool) -> Result<Built> {
 fn one(built: &Built, kind: Kind, weights: Weights, (inputs, units): (usize, usize)) -> Result<Measured> {
     let blob =
         synthetic::blob(kind, inputs, units, weights).map_err(|e| anyhow::anyhow!("{}: {}", e.layer, e.cause))?;
-    let expected = on_host(&blob, STEPS)?;
+    // A ring must be full.
+    let steps = if kind == Kind::Attention { STEPS + synthetic::SLOTS as u32 } else { STEPS };
+    let expected = on_host(&blob, steps)?;
     let bytes = std::fs::read(&built.elf)?;
     let file = object::File::parse(&*bytes)?;
     let program = Program::new(&file)?;
     let mut recorder = Recorder::new(&program);
-    let pack = pack([(STEPS, &blob[..])]);
+    let pack = pack([(steps, &blob[..])]);
     let trials = emulate::run(&built.core, &built.elf, &pack, LIMIT, Look::Trace(&mut |pc| recorder.visit(pc)))?;
     let [trial] = trials[..] else { anyhow::bail!("the firmware ran {} trials and not one", trials.len()) };
     let what = format!("{} {} ({inputs}, {units})", built.core.name, weights.name());
     ensure!(trial.checksum == expected, "{what}: the board's bits differ from the host's");
-    ensure!(recorder.steps.len() == STEPS as usize, "{what}: {} steps were traced", recorder.steps.len());
+    ensure!(recorder.steps.len() == steps as usize, "{what}: {} steps were traced", recorder.steps.len());
     let executed = recorder.longest()?;
     let split = program.split(&executed);
     let cycles = Timing::of(&built.core).map(|timing| timing.cycles(&file, &executed)).transpose()?;
