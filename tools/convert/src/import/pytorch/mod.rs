@@ -11,8 +11,9 @@ mod graph;
 mod kind;
 mod recurrent;
 mod stateless;
-mod tensors;
+pub(super) mod tensors;
 
+use super::Options;
 use super::map::{Entry, Map};
 use crate::error::{Error, Result};
 use cellstate_reference::Network;
@@ -21,7 +22,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use tensors::{Tensors, join};
 
-pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
+pub(super) fn load(path: &Path, map: Option<&Map>, options: Options) -> Result<Network> {
     let tensors = Tensors::load(path)?;
     let deduced;
     let entries = match map.map(Map::layers) {
