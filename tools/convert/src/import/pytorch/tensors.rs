@@ -155,6 +155,24 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// A table by its full name: two dimensions, beside such as are 1.
+    pub(in crate::import) fn table(&self, full: &str) -> Result<Matrix> {
+        let wrong = |cause: String| self.refuse(full, cause, "name a table of positions as the state dict does");
+        let tensor = self.all.get(full).ok_or_else(|| wrong(format!("the file has no tensor \"{full}\"")))?;
+        let rows = tensor.shape.iter().rev().skip(1).copied();
+        match (&tensor.values, tensor.shape.last()) {
+            (Values::Floats(values), Some(&cols))
+                if tensor.shape.len() > 1
+                    && !values.is_empty()
+                    && rows.clone().filter(|d| *d != 1).count() <= 1
+                    && rows.clone().product::<usize>().checked_mul(cols) == Some(values.len()) =>
+            {
+                Ok(Matrix { rows: rows.product(), cols, data: values.clone() })
+            }
+            _ => Err(wrong(format!("\"{full}\" of shape {:?} is no table of floats", tensor.shape))),
+        }
+    }
+
     /// A tensor's name within a module, if it is in that.
     pub(in crate::import) fn within<'n>(&self, module: &str, full: &'n str) -> Option<&'n str> {
         let (of, short) = split(full);
