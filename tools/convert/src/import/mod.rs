@@ -45,7 +45,8 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
     let torch = matches!(extension, "safetensors" | "pt" | "pth" | "ckpt");
     // A map of layers tells of a state dict, whatever lies beside it.
     let folder = huggingface::folder(model).filter(|_| !torch || map.as_ref().is_none_or(|m| m.layers().is_empty()));
-    if let Some(map) = map.as_ref().filter(|_| folder.is_some() || !torch) {
+    let told = folder.is_some() || ["keras", "h5", "hdf5", "onnx", "tflite"].contains(&extension);
+    if let Some(map) = map.as_ref().filter(|_| told) {
         map.without_layers()?;
     }
     if options.memory.is_some_and(|n| n == 0 || n > MOST_MEMORIES) {
