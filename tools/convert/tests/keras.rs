@@ -459,8 +459,8 @@ fn attention_that_is_refused() {
         import::load(&folder().join("translate3.keras"), options).map_err(|e| e.to_string())
     };
     refused(translate(None, None), &["\"dot\"", "--memory"]);
-    refused(translate(Some(0), None), &["--memory from 1 to 65535"]);
-    refused(translate(Some(1_000_000_000), None), &["--memory from 1 to 65535"]);
+    refused(translate(Some(0), None), &["--memory, or memory in model.toml, from 1 to 65535"]);
+    refused(translate(Some(1_000_000_000), None), &["--memory, or memory in model.toml, from 1 to 65535"]);
     refused(translate(None, Some(12)), &["several inputs", "window"]);
     let network = translate(Some(9), None).unwrap();
     assert_eq!((network.streams.clone(), network.inputs()), (vec![1, 2], 3));

@@ -13,6 +13,8 @@ struct File {
     labels: Vec<String>,
     /// The steps of a window, for a network that needs all of it.
     window: Option<usize>,
+    /// The most memories of attention.
+    memory: Option<usize>,
     #[serde(default)]
     stream: Vec<Stream>,
     #[serde(default)]
@@ -134,6 +136,11 @@ impl Map {
     /// The window, if the map tells it.
     pub(super) fn window(&self) -> Option<usize> {
         self.file.window
+    }
+
+    /// The most memories of attention, if the map tells it.
+    pub(super) fn memory(&self) -> Option<usize> {
+        self.file.memory
     }
 
     /// The input streams and their features; empty if there is one.

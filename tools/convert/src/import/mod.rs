@@ -49,8 +49,13 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
     if let Some(map) = map.as_ref().filter(|_| told) {
         map.without_layers()?;
     }
+    let options = Options { memory: options.memory.or_else(|| map.as_ref().and_then(Map::memory)), ..options };
     if options.memory.is_some_and(|n| n == 0 || n > MOST_MEMORIES) {
-        return Err(Error::new(model, "it cannot keep as many memories", "give --memory from 1 to 65535"));
+        return Err(Error::new(
+            model,
+            "it cannot keep as many memories",
+            "give --memory, or memory in model.toml, from 1 to 65535",
+        ));
     }
     let mut network = match (&folder, extension) {
         (Some(folder), _) => huggingface::load(model, folder, options)?,

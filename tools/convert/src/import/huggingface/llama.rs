@@ -17,13 +17,11 @@ pub(super) fn build(config: &Config, mut parts: Parts, memory: Option<usize>) ->
     let tied = config.flag("tie_word_embeddings", false)?;
     let [qkv_bias, mlp_bias] = [config.flag("attention_bias", false)?, config.flag("mlp_bias", false)?];
     config.divides("num_key_value_heads", shared, heads)?;
-    let key = match config.count("head_dim")? {
-        Some(key) => key,
-        None => {
-            config.divides("num_attention_heads", heads, width)?;
-            width / heads
-        }
-    };
+    let key = config.count("head_dim")?;
+    if key.is_none() {
+        config.divides("num_attention_heads", heads, width)?;
+    }
+    let key = key.unwrap_or(width / heads);
     let slots = slots(config, memory)?;
     let rotary = rotary(config, key)?;
     let table = parts.matrix("model.embed_tokens", [tokens, width])?;
@@ -93,15 +91,15 @@ fn rotary(config: &Config, key: usize) -> Result<Vec<f64>> {
     let (old, new) = (config.get("rope_scaling"), config.get("rope_parameters"));
     for (name, value) in [("rope_scaling", old), ("rope_parameters", new)] {
         let kind = value["rope_type"].as_str().or_else(|| value["type"].as_str()).unwrap_or("default");
-        let partial = value["partial_rotary_factor"].as_f64().unwrap_or(1.0);
+        let partial = !is_whole(&value["partial_rotary_factor"]);
         let theirs =
             |key: &String| !["rope_type", "type", "rope_theta", "partial_rotary_factor"].contains(&key.as_str());
         let stray = value.as_object().is_some_and(|o| o.keys().any(theirs));
-        if !(value.is_null() || value.is_object()) || kind != "default" || partial != 1.0 || stray {
+        if !(value.is_null() || value.is_object()) || kind != "default" || partial || stray {
             return Err(scaled(name));
         }
     }
-    if config.number("partial_rotary_factor", 1.0)? != 1.0 {
+    if !is_whole(config.get("partial_rotary_factor")) {
         return Err(scaled("partial_rotary_factor"));
     }
     let theta = match &new["rope_theta"] {
@@ -115,6 +113,11 @@ fn rotary(config: &Config, key: usize) -> Result<Vec<f64>> {
         return Err(config.refuse("head_dim", format!("{key} is odd, and positions turn pairs"), "give an even one"));
     }
     Ok((0..key / 2).map(|i| theta.powf(-2.0 * i as f64 / key as f64)).collect())
+}
+
+/// Whether a part of a head is all of it.
+fn is_whole(value: &serde_json::Value) -> bool {
+    value.is_null() || value.as_f64().is_some_and(|part| part.to_bits() == 1.0f64.to_bits())
 }
 
 fn norm(parts: &mut Parts, name: &str, width: usize, epsilon: f64, from: Source) -> Result<Source> {

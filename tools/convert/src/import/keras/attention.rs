@@ -1,4 +1,4 @@
-//! Attention, AdditiveAttention, MultiHeadAttention and GroupQueryAttention.
+//! `Attention`, `AdditiveAttention`, `MultiHeadAttention` and `GroupQueryAttention`.
 
 use super::builder::Builder;
 use super::config::Entry;
@@ -134,7 +134,7 @@ impl Builder<'_> {
         Ok(sliding.map_or(slots, |s| s.min(slots)))
     }
 
-    /// Attention and AdditiveAttention: no projections, one head.
+    /// `Attention` and `AdditiveAttention`: no projections, one head.
     fn plain(&mut self, entry: &Entry, place: &Place, query: &Flow, value: &Flow, key: &Flow) -> Result<Parts> {
         let width = query.width;
         if key.width != width {

@@ -28,6 +28,8 @@ pub(super) struct Builder<'a> {
     pub(super) mask: Option<f64>,
     /// A layer with a state that a mask does not reach.
     pub(super) unmasked: Option<String>,
+    /// Inputs of one number a step, each of which may be an index.
+    pub(super) indices: Vec<Source>,
     /// Whether all steps must be there: then the network answers once a window.
     pub(super) windowed: bool,
     /// Of layers, so far.
@@ -41,8 +43,8 @@ impl<'a> Builder<'a> {
         let Options { window, memory, .. } = options;
         let nodes = Vec::new();
         let (mask, unmasked) = (None, None);
-        let (windowed, calls, made) = (false, 0, 0);
-        Self { path, weights, slope, window, memory, nodes, mask, unmasked, windowed, calls, made }
+        let (indices, windowed, calls, made) = (Vec::new(), false, 0, 0);
+        Self { path, weights, slope, window, memory, nodes, mask, unmasked, indices, windowed, calls, made }
     }
 
     pub(super) fn refuse(&self, entry: &Entry, cause: impl std::fmt::Display, remedy: impl std::fmt::Display) -> Error {

@@ -21,8 +21,6 @@ pub(super) struct Flow {
     pub(super) grid: (usize, usize),
     /// The stream on whose steps it has values.
     pub(super) stream: usize,
-    /// Whether it is one number a step that may be an index.
-    pub(super) indices: bool,
     /// Whether a value depends on where its window began: states and the zeros before a causal convolution do.
     pub(super) anchored: bool,
 }
@@ -54,7 +52,6 @@ impl Flow {
             masked: false,
             grid: (0, 1),
             stream,
-            indices: false,
             anchored: false,
         }
     }

@@ -139,12 +139,11 @@ impl Builder<'_> {
         if self.calls > MOST_CALLS {
             return Err(self.refuse(entry, "it has too many layers before it", "give a smaller model"));
         }
-        let flows = match attention::CLASSES.contains(&entry.class) {
-            true => {
-                self.known(entry)?;
-                vec![self.attention(entry, place, inputs, causal)?]
-            }
-            false => self.layer(entry, place, inputs, depth)?,
+        let flows = if attention::CLASSES.contains(&entry.class) {
+            self.known(entry)?;
+            vec![self.attention(entry, place, inputs, causal)?]
+        } else {
+            self.layer(entry, place, inputs, depth)?
         };
         if flows.iter().any(|f| f.width == 0 || f.width > WIDEST || f.joined > WIDEST) {
             return Err(self.refuse(entry, "it yields no values or too many", "give widths from 1 to 65535"));

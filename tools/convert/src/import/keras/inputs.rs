@@ -53,8 +53,8 @@ impl Builder<'_> {
                 return Err(Error::new(self.path, cause, "give all inputs the same steps").in_layer(entry));
             }
             let first = before().map(|f| f.width).sum();
-            let mut flow = Flow::input(stream, features[stream], first, width, steps);
-            flow.indices = one && width == features[stream];
+            let flow = Flow::input(stream, features[stream], first, width, steps);
+            self.indices.extend(flow.from.first().filter(|_| one && width == features[stream]));
             flows.push(flow);
         }
         Ok((flows, features))

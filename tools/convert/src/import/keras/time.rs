@@ -11,7 +11,7 @@ use cellstate_reference::{Dense, Layer, Matrix, Node, Source};
 impl Builder<'_> {
     /// A table whose rows are picked by the network's only input.
     pub(super) fn embedding(&mut self, entry: &Entry, place: &Place, input: &Flow) -> Result<Flow> {
-        if !(input.indices && input.is_input()) {
+        if !(input.is_input() && self.indices.contains(&input.from[0])) {
             let remedy = "feed it with the model's one input, of shape (steps,)";
             return Err(self.refuse(entry, "its input is not the model's only input of one index a step", remedy));
         }

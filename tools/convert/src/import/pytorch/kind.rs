@@ -176,8 +176,8 @@ fn of_tensors(tensors: &Tensors, entry: &Entry, said: Option<Kind>, first: bool)
     }
     match (guess(tensors, module)?, said) {
         (Guess::Sure(sure), said) if said.is_none_or(|kind| kind == sure) => Ok(sure),
-        (Guess::Table, Some(kind @ (Kind::Linear | Kind::Embedding))) => Ok(kind),
-        (Guess::List, Some(kind @ (Kind::LayerNorm | Kind::RmsNorm))) => Ok(kind),
+        (Guess::Table, Some(kind @ (Kind::Linear | Kind::Embedding)))
+        | (Guess::List, Some(kind @ (Kind::LayerNorm | Kind::RmsNorm))) => Ok(kind),
         // A table of the values of another layer, or with an activation behind it.
         (Guess::Table, None) if !first || entry.activation.is_some() => Ok(Kind::Linear),
         (Guess::Table, None) => {
