@@ -77,7 +77,7 @@ def main():
 
     change("gpt2_bare", tensors=bare)
 
-    save("llama", llama(head_dim=6, rope_theta=5000.0))
+    save("llama", llama(head_dim=8, rope_theta=5000.0))
 
     save("llama_tied", llama(attention_bias=True, mlp_bias=True, tie_word_embeddings=True, hidden_act="gelu"))
 

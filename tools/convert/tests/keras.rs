@@ -243,6 +243,9 @@ fn options_that_do_not_fit() {
     refused(load("unknown3.keras", None, None), &["layer \"both_backward\"", "--window"]);
     refused(load("whole3.keras", None, Some(7)), &["12 steps", "--window says 7"]);
     refused(load("nowhere.h5", None, None), &["nowhere.h5", "check the path"]);
+    let memory = Options { memory: Some(8), ..Options::default() };
+    let said = import::load(&folder().join("cells3.keras"), memory).map_err(|e| e.to_string());
+    refused(said, &["no attention", "leave out --memory"]);
     // A window may be asked for.
     assert_eq!(load("cells3.keras", None, Some(20)).unwrap().window, Some(20));
 }

@@ -9,7 +9,7 @@ mod pytorch;
 mod tflite;
 
 use crate::error::{Error, Result};
-use cellstate_reference::{Activation, Network};
+use cellstate_reference::{Activation, Layer, Network};
 use map::Map;
 use std::path::Path;
 
@@ -69,6 +69,10 @@ pub fn load(model: &Path, options: Options) -> Result<Network> {
             return Err(Error::new(model, "unknown kind of model", remedy));
         }
     };
+    let remembers = network.nodes.iter().any(|n| matches!(n.layer, Layer::Attention(_)));
+    if options.memory.is_some() && !remembers {
+        return Err(Error::new(model, "it has no attention", "leave out --memory, and memory in model.toml"));
+    }
     let window = options.window.or_else(|| map.as_ref().and_then(Map::window));
     match (network.window, window) {
         (Some(known), Some(given)) if known != given => {
