@@ -216,6 +216,88 @@ def unknown(k, l):
     return chain(k, l.Bidirectional(l.LSTM(3), name="both"), l.Dense(2, name="out"))
 
 
+def attend(k, l):
+    """What a last state looks up in the states before it: this streams."""
+    x = k.Input((STEPS, FEATURES), name="x")
+    h = l.LSTM(5, return_sequences=True, name="h")(x)
+    v = l.GRU(4, return_sequences=True, name="v")(x)
+    last = l.Dense(5, name="state")(l.GRU(4, name="last")(h))
+    q = l.Reshape((1, 5), name="query")(last)
+    a = l.Flatten(name="flat_a")(l.Attention(use_scale=True, name="dot")([q, h]))
+    b = l.Flatten(name="flat_b")(l.AdditiveAttention(name="additive")([q, h]))
+    c = l.Reshape((4,), name="flat_c")(l.Attention(name="apart")([q, v, h]))
+    y = l.Concatenate(name="join")([a, b, c, last])
+    return k.Model(x, [l.Dense(3, activation="softmax", name="out")(y), l.Multiply(name="gated")([a, b])])
+
+
+def block(k, l):
+    """Blocks of a transformer that see no later steps, and so stream."""
+    x = k.Input((STEPS, FEATURES), name="x")
+    y = l.Dense(6, name="in")(x)
+    n = l.LayerNormalization(name="n1")(y)
+    a = l.MultiHeadAttention(2, 3, name="one")(n, n, use_causal_mask=True)
+    y = l.Add(name="r1")([y, a])
+    n = l.LayerNormalization(name="n2")(y)
+    y = l.Add(name="r2")([y, l.Dense(6, name="down")(l.Dense(8, activation="gelu", name="up")(n))])
+    a = l.MultiHeadAttention(3, 2, value_dim=4, use_bias=False, output_shape=5, name="two")(y, x, key=n, use_causal_mask=True)
+    b = l.Attention(use_scale=True, name="plain")([y, x, n], use_causal_mask=True)
+    return k.Model(x, [l.Dense(4, activation="swish", name="out")(l.Concatenate(name="join")([a, b])), l.Average(name="mean")([y, n])])
+
+
+def look(k, l):
+    """Attention to steps before and after, over a window."""
+    x = k.Input((STEPS, FEATURES), name="x")
+    h = l.Bidirectional(l.LSTM(2, return_sequences=True), name="both")(x)
+    g = l.GRU(4, return_sequences=True, name="g")(x)
+    a = l.MultiHeadAttention(2, 3, name="heads")(h, h)
+    b = l.Attention(score_mode="concat", use_scale=True, name="scaled")([g, h])
+    c = l.Attention(score_mode="concat", name="concat")([g, h])
+    d = l.AdditiveAttention(use_scale=False, name="additive")([h, g])
+    e = l.MultiHeadAttention(2, 3, name="causal")(g, g, use_causal_mask=True)
+    y = l.Concatenate(name="join")([a, b, c, d, e])
+    return k.Model(x, [y, l.Dense(2, name="out")(l.GlobalAveragePooling1D(name="mean")(y))])
+
+
+def translate(k, l):
+    """A decoder that looks up what an encoder has seen, each with steps of its own."""
+    x, y = k.Input((None,), name="x"), k.Input((None, 2), name="y")
+    enc = l.LSTM(4, return_sequences=True, name="enc")(l.Embedding(7, 3, name="table")(x))
+    dec = l.LSTM(4, return_sequences=True, name="dec")(y)
+    a = l.Attention(name="dot")([dec, enc])
+    b = l.AdditiveAttention(name="additive")([dec, enc])
+    c = l.MultiHeadAttention(2, 3, name="heads")(dec, enc)
+    z = l.Concatenate(name="join")([a, dec, b, c])
+    return k.Model([x, y], l.Dense(5, activation="softmax", name="out")(z))
+
+
+def rates(k, l):
+    """Inputs of different lengths, and one of no steps, for one decision."""
+    a, b, c = k.Input((STEPS, 3), name="a"), k.Input((4, 2), name="b"), k.Input((2,), name="c")
+    one, two = l.LSTM(4, name="one")(a), l.GRU(3, name="two")(b)
+    y = l.Concatenate(name="join")([l.Dense(3, activation="tanh", name="three")(c), one, two])
+    return k.Model([a, b, c], l.Dense(2, name="out")(y))
+
+
+def grouped(k, l):
+    """Heads that share keys, RMS normalization, a sliding window: in Keras 3 only."""
+    x = k.Input((STEPS, FEATURES), name="x")
+    y = l.Dense(6, name="in")(x)
+    n = l.RMSNormalization(name="n")(y)
+    y = y + l.GroupQueryAttention(4, 4, 2, name="heads")(n, n, use_causal_mask=True)
+    n = l.RMSNormalization(epsilon=1e-3, name="m")(y)
+    y = n + l.MultiHeadAttention(2, 4, sliding_window=3, name="sliding")(query=n, value=n, use_causal_mask=True)
+    y = l.RMSNormalization(name="r")(y)
+    gate = l.Dense(6, activation="silu", name="gate")(y)
+    return k.Model(x, l.Dense(3, activation="tanh", name="out")(gate * l.Dense(6, name="up")(y)))
+
+
+def refused_mask(k, l):
+    """Attention with a mask that follows from an embedding."""
+    x = k.Input((STEPS,), name="x")
+    h = l.LSTM(3, return_sequences=True, name="h")(l.Embedding(7, 3, mask_zero=True, name="table")(x))
+    return k.Model(x, l.Attention(name="look")([h, h]))
+
+
 def subclass(k, l):
     """A class of the user's that has the name of one of Keras's."""
 
@@ -302,6 +384,10 @@ def samples(name):
         x[1, 9:] = -1
         x[2, 4:7] = -1
         return x
+    if name == "translate":
+        return [rng.integers(0, 7, (SEQUENCES, STEPS, 1)).astype(np.float32), series(7, 2)]
+    if name == "rates":
+        return [series(), series(4, 2), series(1, 2)]
     if name == "column":
         return series()[:, :, 0]
     return series()
@@ -326,6 +412,10 @@ def randomize(model):
 def predict(name, model, x):
     if name == "pair":
         y = model.predict([x[:, :, :2], x[:, :, 2:]], verbose=0)
+    elif name == "translate":
+        y = model.predict([x[0][:, :, 0], x[1]], verbose=0)
+    elif name == "rates":
+        y = model.predict([x[0], x[1], x[2][:, 0]], verbose=0)
     elif name == "stateful":
         rows = []
         for sequence in x:
@@ -349,16 +439,17 @@ def pack(path):
 
 ALL = [cells, branches, norms, stream, flat, whole, words, masked]
 ALL += [wrapped, pair, nested, stateful, column, unknown, pooled]
+ALL += [attend, block, look, translate, rates]
 # Those that are saved as whole .h5 models too: where layers in layers could mix up the names of weights.
-NAMED = {3: ["norms", "nested"], 2: ["branches", "nested"]}
+NAMED = {3: ["norms", "nested", "look", "grouped"], 2: ["branches", "nested", "look", "attend"]}
 # Those that are refused.
-REFUSED = [subclass, registered, states, constant, own_mask]
+REFUSED = [subclass, registered, states, constant, own_mask, refused_mask]
 
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for version, k in ((3, keras), (2, tf_keras)):
-        for build in ALL + [operator] * (version == 3):
+        for build in ALL + [operator, grouped] * (version == 3):
             name = build.__name__
             k.backend.clear_session()
             k.utils.set_random_seed(3)
@@ -366,7 +457,11 @@ def main():
             stem = OUT / f"{name}{version}"
             x = samples(name)
             y = {f"y{i}": v for i, v in enumerate(predict(name, model, x))}
-            np.savez_compressed(f"{stem}.npz", x=x if x.ndim == 3 else x[:, :, None], **y)
+            if isinstance(x, list):
+                x = {f"x{i}": v for i, v in enumerate(x)}
+            else:
+                x = {"x": x if x.ndim == 3 else x[:, :, None]}
+            np.savez_compressed(f"{stem}.npz", **x, **y)
             model.save(f"{stem}.keras")
             pack(f"{stem}.keras")
             if name in NAMED[version]:
@@ -379,7 +474,7 @@ def main():
                 (OUT / f"{name}{version}.json").write_text(json.dumps(model.to_json()))
         for build in REFUSED:
             k.backend.clear_session()
-            path = OUT / f"refused_{build.__name__}{version}.keras"
+            path = OUT / f"refused_{build.__name__.removeprefix('refused_')}{version}.keras"
             build(k, k.layers).save(path)
             pack(path)
     model = randomize(cudnn(tf_keras, tf_keras.layers))

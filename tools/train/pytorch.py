@@ -358,6 +358,165 @@ def around():
     )
 
 
+class Scores(nn.Module):
+    """Attention of one's own: linear modules around it, and weights of scores."""
+
+    def __init__(self, **modules):
+        super().__init__()
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+
+def split(x, heads):
+    """(batch, steps, values) to (batch, heads, steps, values of a head)."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def seen(scores, slots, causal=True):
+    """Scores of the latest `slots` memories, the newest of which is of the same step."""
+    age = torch.arange(scores.shape[-2])[:, None] - torch.arange(scores.shape[-1])
+    return scores.masked_fill((age < 0) | (age >= slots), float("-inf")).softmax(-1) if causal else scores.softmax(-1)
+
+
+def rotate(x, theta):
+    """Pairs (i, i + d / 2), turned as Hugging Face does."""
+    half = x.shape[-1] // 2
+    angles = torch.arange(x.shape[-2])[:, None] * theta ** (-torch.arange(half, dtype=x.dtype) / half)
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+def attention():
+    """Attention in each of its forms, transformers, and several streams."""
+    gru = lambda *a, **k: nn.GRU(*a, batch_first=True, **k)
+    causal = torch.ones(STEPS, STEPS).triu(1).bool()
+    mha = lambda *a, **k: nn.MultiheadAttention(*a, batch_first=True, **k)
+
+    save(
+        "mha",
+        Net(lambda m, x: (lambda h: m.fc(m.attn(h, h, h, attn_mask=causal)[0]))(m.rnn(x)[0]), rnn=gru(FEATURES, 6), attn=mha(6, 3), fc=nn.Linear(6, 3)),
+        "pt",
+        [entry("rnn"), entry("attn", kind="attention", heads=3, window=STEPS), entry("fc")],
+    )
+    save(
+        "mha_window",
+        Net(lambda m, x: m.fc(m.attn(x, x, x)[0].tanh().flatten(1)), attn=mha(FEATURES, 1, bias=False), fc=nn.Linear(FEATURES * STEPS, 3)),
+        "safetensors",
+        [window() + entry("attn", kind="MultiheadAttention", heads=1), entry("act", kind="activation", activation="tanh"),
+         entry("flat", kind="flatten", steps=STEPS), entry("fc")],
+    )
+    save(
+        "mha_apart",
+        Net(
+            lambda m, x: (lambda h, g: m.fc(m.attn(h, g, x, attn_mask=causal)[0]))(m.rnn(x)[0], m.keys(x)[0]),
+            rnn=gru(FEATURES, 6),
+            keys=gru(FEATURES, 4),
+            attn=mha(6, 2, kdim=4, vdim=FEATURES),
+            fc=nn.Linear(6, 3),
+        ),
+        "pt",
+        [entry("rnn"), entry("keys", from_=["input"]), entry("attn", heads=2, window=STEPS, from_=["rnn", "keys", "input"]), entry("fc")],
+    )
+    save(
+        "attention_dot",
+        Net(
+            lambda m, x: (lambda h: m.fc(torch.cat([h, seen(h @ h.transpose(1, 2), 4) @ h], 2)))(m.rnn(x)[0]),
+            rnn=gru(FEATURES, 5),
+            fc=nn.Linear(10, 3),
+        ),
+        "pt",
+        [entry("rnn"), entry("look", kind="attention", score="dot", window=4), entry("fc", from_=["rnn", "look"])],
+    )
+
+    def additive(m, x):
+        h = m.rnn(x)[0]
+        z = torch.tanh(m.attn.q_proj(h)[:, :, None] + m.attn.k_proj(h)[:, None])
+        return m.fc(torch.cat([seen(z @ m.attn.v, STEPS) @ h, h], 2)[:, -1])
+
+    bahdanau = Scores(q_proj=nn.Linear(5, 4), k_proj=nn.Linear(5, 4, bias=False), v=nn.Parameter(torch.zeros(4)))
+    save(
+        "attention_additive",
+        Net(additive, rnn=gru(FEATURES, 5), attn=bahdanau, fc=nn.Linear(10, 3)),
+        "safetensors",
+        [
+            window(),
+            entry("rnn"),
+            entry("attn", kind="attention", heads=1, score="additive", v="attn.v", causal=True),
+            entry("fc", from_=["attn", "rnn"], last=True),
+        ],
+    )
+
+    def block(m, x):
+        h = m.into(x) + m.pos[0, :STEPS]
+        n = m.norm1(h)
+        q, k = rotate(split(m.attn.q_proj(n), 4), 100.0), rotate(split(m.attn.k_proj(n), 2), 100.0)
+        v = split(m.attn.v_proj(n), 2)
+        scores = q @ k.repeat_interleave(2, 1).transpose(2, 3) / 2.0
+        age = (torch.arange(STEPS)[:, None] - torch.arange(STEPS)).clamp(0, 6)
+        scores = scores + m.attn.ages[:, age]
+        a = (seen(scores, 7) @ v.repeat_interleave(2, 1)).transpose(1, 2).flatten(2)
+        h = h + m.attn.o_proj(a)
+        n = m.norm2(h)
+        return m.fc(F.gelu(h + m.down(F.silu(m.gate(n)) * m.up(n)), approximate="tanh"))
+
+    parts = Scores(
+        q_proj=nn.Linear(8, 16, bias=False), k_proj=nn.Linear(8, 8), v_proj=nn.Linear(8, 6), o_proj=nn.Linear(12, 8),
+        ages=nn.Parameter(torch.zeros(4, 7)),
+    )
+    transformer = Net(
+        block, into=nn.Linear(FEATURES, 8), norm1=nn.RMSNorm(8), attn=parts, norm2=nn.RMSNorm(8, eps=1e-3),
+        gate=nn.Linear(8, 12), up=nn.Linear(8, 12), down=nn.Linear(12, 8, bias=False), fc=nn.Linear(8, 3),
+    )
+    transformer.pos = nn.Parameter(torch.zeros(1, STEPS + 2, 8))
+    save(
+        "transformer",
+        transformer,
+        "safetensors",
+        [
+            entry("into"),
+            entry("pos", kind="position"),
+            entry("norm1", kind="rmsnorm"),
+            entry("attn", kind="attention", heads=4, kv_heads=2, window=7, rope=100.0, ages="attn.ages"),
+            entry("one", kind="sum", from_=["pos", "attn"]),
+            entry("norm2", kind="rmsnorm", epsilon=1e-3),
+            entry("gate", activation="silu"),
+            entry("up", from_=["norm2"]),
+            entry("gated", kind="product", from_=["gate", "up"]),
+            entry("down"),
+            entry("two", kind="sum", from_=["one", "down"], activation="gelu_tanh"),
+            entry("fc"),
+        ],
+    )
+    save(
+        "activations",
+        Net(
+            lambda m, x: m.three(F.silu(m.two(F.gelu(m.pos(torch.arange(STEPS)) + m.one(x))))),
+            one=nn.Linear(FEATURES, 4), pos=nn.Embedding(STEPS, 4), two=nn.Linear(4, 4), three=nn.Linear(4, 3),
+        ),
+        "pt",
+        [entry("one"), entry("pos", kind="position", activation="gelu"), entry("two", activation="silu"), entry("three")],
+    )
+
+    # The first two features are of a stream that is all there before the others begin.
+    def translate(m, x):
+        memory, h = m.encoder(x[..., :2])[0], m.decoder(x[..., 2:])[0]
+        return m.fc(torch.cat([m.attn(h, memory, memory)[0], h], 2))
+
+    save(
+        "streams",
+        Net(translate, encoder=gru(2, 4), decoder=gru(3, 6), attn=mha(6, 2, kdim=4, vdim=4), fc=nn.Linear(12, 3)),
+        "pt",
+        [
+            '[[stream]]\nname = "source"\nfeatures = 2\n\n[[stream]]\nname = "target"\nfeatures = 3\n',
+            entry("encoder"),
+            entry("decoder", from_=["target"]),
+            entry("attn", heads=2, window=20, from_=["decoder", "encoder"]),
+            entry("fc", from_=["attn", "decoder"]),
+        ],
+    )
+
+
 class Whole(nn.Module):
     """To be pickled as it is."""
 
@@ -420,6 +579,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     recurrent()
     around()
+    attention()
     containers()
 
 

@@ -4,7 +4,7 @@
 
 use cellstate_convert::data::{self, npy::Array};
 use cellstate_convert::import::{self, Options};
-use cellstate_reference::{Evaluator, Network};
+use cellstate_reference::{Evaluator, Layer, Network};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,9 +14,27 @@ fn folder() -> PathBuf {
 }
 
 /// The networks, each of which both versions of Keras have built.
-const NETWORKS: [&str; 15] = [
-    "branches", "cells", "column", "flat", "masked", "nested", "norms", "pair", "pooled", "stateful", "stream",
-    "unknown", "whole", "words", "wrapped",
+const NETWORKS: [&str; 20] = [
+    "attend",
+    "block",
+    "branches",
+    "cells",
+    "column",
+    "flat",
+    "look",
+    "masked",
+    "nested",
+    "norms",
+    "pair",
+    "pooled",
+    "rates",
+    "stateful",
+    "stream",
+    "translate",
+    "unknown",
+    "whole",
+    "words",
+    "wrapped",
 ];
 
 /// Every model file with the name of its outputs, its configuration if that is a file of its own, and its window.
@@ -28,10 +46,10 @@ fn fixtures() -> Vec<(String, String, Option<PathBuf>, Option<usize>)> {
             out.push((format!("{name}{version}.keras"), format!("{name}{version}"), None, window));
         }
     }
-    for name in ["operator3", "nested2_12", "column2_4"] {
+    for name in ["operator3", "grouped3", "nested2_12", "column2_4"] {
         out.push((format!("{name}.keras"), name.to_owned(), None, None));
     }
-    for name in ["norms3", "nested3", "branches2", "nested2", "cudnn2"] {
+    for name in ["norms3", "nested3", "branches2", "nested2", "cudnn2", "look3", "grouped3", "look2", "attend2"] {
         out.push((format!("{name}.h5"), name.to_owned(), None, None));
     }
     for (file, name) in [("whole3.weights.h5", "whole3"), ("whole2.weights.h5", "whole2"), ("wrapped2.h5", "wrapped2")]
@@ -44,19 +62,22 @@ fn fixtures() -> Vec<(String, String, Option<PathBuf>, Option<usize>)> {
 /// The largest difference between the framework's values of an output and the network's.
 ///
 /// Of three dimensions they are of every step that has an output, of two of the last one.
-fn worst(network: &Network, x: &Array, y: &Array, head: usize) -> f64 {
+fn worst(network: &Network, inputs: &[Array], y: &Array, head: usize) -> f64 {
     let node = network.heads[head].node;
-    let (steps, features) = (x.shape[1], x.shape[2]);
     let width = *y.shape.last().unwrap();
     let mut worst = 0.0f64;
     let mut eval = Evaluator::new(network);
-    let golden = y.data.chunks_exact(y.data.len() / x.shape[0]);
-    for (sequence, golden) in x.data.chunks_exact(steps * features).zip(golden) {
+    let sequences = inputs[0].shape[0];
+    for (k, golden) in y.data.chunks_exact(y.data.len() / sequences).enumerate() {
         eval.reset();
         let mut rows: Vec<Vec<f64>> = Vec::new();
-        for sample in sequence.chunks_exact(features) {
-            eval.step(sample);
-            rows.extend(eval.traces(node).iter().map(|t| t.output.clone()));
+        // Of several streams each is there before the next begins.
+        for (stream, x) in inputs.iter().enumerate() {
+            let length = x.data.len() / sequences;
+            for sample in x.data[k * length..][..length].chunks_exact(x.shape[2]) {
+                eval.step_stream(stream, sample);
+                rows.extend(eval.traces(node).iter().map(|t| t.output.clone()).filter(|row| !row.is_empty()));
+            }
         }
         if y.shape.len() == 2 {
             rows.drain(..rows.len() - 1);
@@ -71,10 +92,15 @@ fn worst(network: &Network, x: &Array, y: &Array, head: usize) -> f64 {
 #[test]
 fn every_layout_equals_keras() {
     for (file, name, config, window) in fixtures() {
-        let options = Options { config: config.as_deref(), window, ..Options::default() };
+        let memory = name.starts_with("translate").then_some(12);
+        let options = Options { config: config.as_deref(), window, memory, ..Options::default() };
         let network = import::load(&folder().join(&file), options).unwrap_or_else(|e| panic!("{e}"));
         let golden = folder().join(format!("{name}.npz"));
-        let x = data::read_array(&golden, "x").unwrap();
+        let read = |name: &str| data::read_array(&golden, name);
+        let x = match network.streams.len() {
+            0 => vec![read("x").unwrap()],
+            several => (0..several).map(|k| read(&format!("x{k}")).unwrap()).collect(),
+        };
         let mut all = 0.0f64;
         for head in 0..network.heads.len() {
             let y = data::read_array(&golden, &format!("y{head}")).unwrap();
@@ -158,7 +184,7 @@ fn what_is_refused_says_what_to_do() {
     );
     refused(changed("branches3.keras", "\"axis\": -1", "\"axis\": 1"), &["\"join\"", "axis is 1", "axis=-1"]);
     refused(class("column3.keras", "Reshape", "Permute"), &["\"column\"", "Permute", "(steps, features)"]);
-    refused(class("branches3.keras", "Subtract", "Multiply"), &["\"minus\"", "Multiply", "Concatenate"]);
+    refused(class("branches3.keras", "Subtract", "Maximum"), &["\"minus\"", "Maximum", "Concatenate"]);
     refused(class("norms3.keras", "ReLU", "LeakyReLU"), &["\"relu\"", "LeakyReLU", "use ReLU"]);
     refused(class("norms3.keras", "Rescaling", "Lambda"), &["\"rescaling\"", "Lambda", "code"]);
     refused(class("norms3.keras", "Rescaling", "Discretization"), &["Discretization", "use LSTM, GRU"]);
@@ -198,6 +224,7 @@ fn models_that_are_refused_as_keras_writes_them() {
             if version == 3 { &["\"add\"", "constant"] } else { &["TFOpLambda", "keras.layers"] },
         );
         refused(load("own_mask"), &["\"m\"", "(None, None)"]);
+        refused(load("mask"), if version == 3 { &["\"look\"", "mask"] } else { &["\"look\"", "masked"] });
     }
 }
 
@@ -216,6 +243,9 @@ fn options_that_do_not_fit() {
     refused(load("unknown3.keras", None, None), &["layer \"both_backward\"", "--window"]);
     refused(load("whole3.keras", None, Some(7)), &["12 steps", "--window says 7"]);
     refused(load("nowhere.h5", None, None), &["nowhere.h5", "check the path"]);
+    let memory = Options { memory: Some(8), ..Options::default() };
+    let said = import::load(&folder().join("cells3.keras"), memory).map_err(|e| e.to_string());
+    refused(said, &["no attention", "leave out --memory"]);
     // A window may be asked for.
     assert_eq!(load("cells3.keras", None, Some(20)).unwrap().window, Some(20));
 }
@@ -390,6 +420,62 @@ fn hostile_chains() {
     refused(model(""), &["0 layers"]);
 }
 
+/// What of attention cannot be, or is not known.
+#[test]
+fn attention_that_is_refused() {
+    let heads = |from: &str, to: &str, words: &[&str]| {
+        refused(changed("block3.keras", from, to), &[&["layer \""], words].concat());
+    };
+    let causal = "\"use_causal_mask\": true";
+    heads("\"attention_axes\": [1]", "\"attention_axes\": [2]", &["\"one\"", "attention_axes"]);
+    heads("\"use_gate\": false", "\"use_gate\": true", &["\"one\"", "use_gate"]);
+    heads("\"output_shape\": null", "\"output_shape\": [2, 3]", &["\"one\"", "output_shape"]);
+    heads("\"output_shape\": null", "\"output_shape\": 0", &["\"one\"", "output_shape"]);
+    heads("\"score_mode\": \"dot\"", "\"score_mode\": \"cosine\"", &["\"plain\"", "cosine", "concat"]);
+    for (key, value) in [("num_heads", "2"), ("key_dim", "3"), ("value_dim", "3")] {
+        for wrong in ["0", "-1", "1000000000", "18446744073709551615", "1.5", "\"2\"", "[2]"] {
+            heads(&format!("\"{key}\": {value}"), &format!("\"{key}\": {wrong}"), &[key]);
+        }
+        heads(&format!("\"{key}\": {value}"), &format!("\"{key}\": 65535"), &["\"one\""]);
+        heads(&format!("\"{key}\": {value}"), &format!("\"{key}\": 1"), &["\"one\"", "shape"]);
+    }
+    for wrong in ["0", "1000000000", "\"3\""] {
+        let said = changed("grouped3.keras", "\"sliding_window\": 3", &format!("\"sliding_window\": {wrong}"));
+        refused(said, &["\"sliding\"", "sliding_window"]);
+    }
+    refused(changed("grouped3.keras", causal, "\"use_causal_mask\": false"), &["\"sliding\"", "looks ahead"]);
+    refused(
+        changed("grouped3.keras", "\"num_key_value_heads\": 2", "\"num_key_value_heads\": 3"),
+        &["\"heads\"", "divide"],
+    );
+    let mask = format!("{causal}, \"attention_mask\": {{\"config\": {{\"keras_history\": [\"x\", 0, 0]}}}}");
+    heads(causal, &mask, &["\"one\"", "attention_mask"]);
+    // How many memories there are must be told; nothing but a window sees later steps.
+    let unknown = changed("block3.keras", "[null, 12, 3]", "[null, null, 3]");
+    refused(unknown, &["\"one\"", "its Input a length", "--memory"]);
+    let unknown = changed("look3.keras", "[null, 12, 3]", "[null, null, 3]");
+    refused(unknown, &["\"heads\"", "its Input a length", "--window"]);
+    let whole = changed("block3.keras", causal, "\"use_causal_mask\": false").unwrap();
+    assert_eq!(whole.window, Some(12));
+    let translate = |memory, window| {
+        let options = Options { memory, window, ..Options::default() };
+        import::load(&folder().join("translate3.keras"), options).map_err(|e| e.to_string())
+    };
+    refused(translate(None, None), &["\"dot\"", "--memory"]);
+    refused(translate(Some(0), None), &["--memory, or memory in model.toml, from 1 to 65535"]);
+    refused(translate(Some(1_000_000_000), None), &["--memory, or memory in model.toml, from 1 to 65535"]);
+    refused(translate(None, Some(12)), &["several inputs", "window"]);
+    let network = translate(Some(9), None).unwrap();
+    assert_eq!((network.streams.clone(), network.inputs()), (vec![1, 2], 3));
+    let slots = |n: &cellstate_reference::Node| if let Layer::Attention(a) = &n.layer { Some(a.slots) } else { None };
+    assert_eq!(network.nodes.iter().filter_map(slots).collect::<Vec<_>>(), [9, 9, 9]);
+    // A causal mask between steps of different times.
+    let crossed = changed("translate3.keras", "\"kwargs\": {}", &format!("\"kwargs\": {{{causal}}}"));
+    refused(crossed, &["\"dot\"", "use_causal_mask"]);
+    let one = changed("attend3.keras", "\"kwargs\": {}", &format!("\"kwargs\": {{{causal}}}"));
+    refused(one, &["\"dot\"", "use_causal_mask"]);
+}
+
 #[test]
 fn hostile_graphs() {
     let node = |class: &str, name: &str, from: &[&str]| {
@@ -413,10 +499,10 @@ fn hostile_graphs() {
     // Each twice as wide as the one before, each a sum of itself, many inputs, many layers.
     let doubled = |class: &str| {
         let name = |k: usize| if k == 0 { "in".to_owned() } else { format!("n{k}") };
-        (1..40).map(|k| node(class, &name(k), &[&name(k - 1), &name(k - 1)])).collect::<Vec<_>>()
+        (1..60).map(|k| node(class, &name(k), &[&name(k - 1), &name(k - 1)])).collect::<Vec<_>>()
     };
-    refused(model(narrow, &doubled("Concatenate"), "n39"), &["too many values"]);
-    refused(model(narrow, &doubled("Add"), "n39"), &["too many values"]);
+    refused(model(narrow, &doubled("Concatenate"), "n59"), &["too many values"]);
+    refused(model(narrow, &doubled("Add"), "n59"), &["59 layers"]);
     refused(model("[null,null,65535]", &[node("Add", "a", &["in", "in"])], "a"), &["too many values"]);
     refused(model("[null,null,1]", &[node("Concatenate", "a", &vec!["in"; 70_000])], "a"), &["too many values"]);
     let sums: Vec<String> = (0..900).map(|k| node("Add", &format!("s{k}"), &["in", "in"])).collect();
@@ -427,6 +513,21 @@ fn hostile_graphs() {
     let chain: Vec<String> =
         (1..50_000).rev().map(|k| node("Activation", &format!("n{k}"), &[&format!("n{}", k - 1)])).collect();
     refused(model(narrow, &[chain, vec![node("Activation", "n0", &["in"])]].concat(), "n49999"), &["too many layers"]);
+    refused(model(narrow, &[node("Attention", "a", &["in"])], "a"), &["\"a\"", "1 inputs", "query and a value"]);
+    refused(model(narrow, &[node("Attention", "a", &["in"; 4])], "a"), &["\"a\"", "4 inputs"]);
+    refused(model("[null,0,3]", &[node("Attention", "a", &["in", "in"])], "a"), &["\"a\"", "0 memories"]);
+    refused(model("[null,70000,3]", &[node("Attention", "a", &["in", "in"])], "a"), &["\"a\"", "70000 memories"]);
+    refused(model("[null,4]", &[node("Attention", "a", &["in", "in"])], "a"), &["\"a\"", "single step"]);
+    let looks: Vec<String> = (1..3000)
+        .map(|k| {
+            node(
+                "Attention",
+                &format!("n{k}"),
+                &[if k == 1 { "in".to_owned() } else { format!("n{}", k - 1) }.as_str(); 2],
+            )
+        })
+        .collect();
+    refused(model("[null,4,3]", &looks, "n2999"), &["too many layers"]);
     // And what is not hostile: a sum of the input with itself.
     let network = model(narrow, &[node("Add", "a", &["in", "in"])], "a").unwrap();
     assert_eq!(Evaluator::new(&network).step(&[1.0, 2.0, 3.0]).0, [2.0, 4.0, 6.0]);

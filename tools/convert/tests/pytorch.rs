@@ -2,12 +2,15 @@
 
 use cellstate_convert::data;
 use cellstate_convert::import::{Options, load};
-use cellstate_reference::{Evaluator, Network};
+use cellstate_reference::{Evaluator, Layer, Network};
 use safetensors::{Dtype, tensor::TensorView};
 use std::path::{Path, PathBuf};
 
 /// Every network of `tests/models/pytorch`, which `tools/train/pytorch.py` made.
-const GOLDEN: [&str; 36] = [
+const GOLDEN: [&str; 44] = [
+    "activations.pt",
+    "attention_additive.safetensors",
+    "attention_dot.pt",
     "begun.pt",
     "bfloat.pt",
     "bfloat_safe.safetensors",
@@ -35,12 +38,17 @@ const GOLDEN: [&str; 36] = [
     "lstm_no_bias.safetensors",
     "lstm_projected.pt",
     "lstm_stacked.pth",
+    "mha.pt",
+    "mha_apart.pt",
+    "mha_window.safetensors",
     "norms.pt",
     "protocol4.pt",
     "read_twice.pt",
     "rnn_tanh.pt",
+    "streams.pt",
     "strided.pt",
     "sum.pt",
+    "transformer.safetensors",
     "whole.pt",
     "wrapped.ckpt",
     "wrapped_model.pt",
@@ -69,8 +77,12 @@ fn compare(file: &str, network: &Network) -> (f64, usize) {
     let (mut worst, mut count) = (0.0f64, 0);
     for sequence in &x.sequences {
         eval.reset();
-        for sample in sequence.steps() {
-            if !eval.step(&network.input.apply(network.features(0), sample)).1 {
+        // Of several streams each is there before the next begins.
+        let streams = 0..network.streams.len().max(1);
+        for (stream, sample) in streams.flat_map(|s| sequence.steps().map(move |sample| (s, sample))) {
+            let features = network.features(stream);
+            let x = network.input.apply(features.clone(), &sample[features]);
+            if !eval.step_stream(stream, &x).1 {
                 continue;
             }
             for (k, rows) in rows.iter_mut().enumerate() {
@@ -250,7 +262,7 @@ fn maps_that_do_not_fit() {
 fn other_modules_are_refused_by_their_tensors() {
     let with = |more: Tensor, words: &[&str]| refused(&[GRU[0], GRU[1], more], "", words);
     with(("rnn.h0", &[2]), &["layer \"rnn\"", "\"h0\"", "LayerNorm"]);
-    with(("attention.in_proj_weight", &[6, 2]), &["layer \"attention\"", "in_proj_weight"]);
+    with(("attention.in_proj_weight", &[6, 2]), &["order", "[[layer]] name = \"attention\""]);
     with(("rnn.weight_hh_l1", &[6, 2]), &["layer \"rnn\"", "weight_hh_l1"]);
     with(REVERSE[0], &["layer \"rnn\"", "weight_hh_l0_reverse"]);
     with(("rnn.bias_ih_l0", &[6]), &["layer \"rnn\"", "bias_ih_l0", "no \"bias_hh_l0\""]);
@@ -262,6 +274,107 @@ fn other_modules_are_refused_by_their_tensors() {
     let odd: [Tensor; 2] = [("rnn.weight_ih_l0", &[10, 3]), ("rnn.weight_hh_l0", &[10, 2])];
     refused(&odd, "", &["layer \"rnn\"", "[10, 2]", "GRU"]);
     says(imported("m.safetensors", &file(&GRU, Dtype::I32, 4), ""), &["layer \"rnn\"", "I32", "float32"]);
+}
+
+#[test]
+fn attention_that_does_not_fit() {
+    let all: [Tensor; 5] = [
+        ("attn.in_proj_weight", &[12, 4]),
+        ("attn.in_proj_bias", &[12]),
+        ("attn.out_proj.weight", &[4, 4]),
+        ("attn.out_proj.bias", &[4]),
+        ("v", &[2]),
+    ];
+    let mha = |more: &str, words: &[&str]| {
+        refused(&all[..4], &layers(&[("attn", more)]), &[&["layer \"attn\""], words].concat());
+    };
+    let with = |more: &str| format!("heads = 2\nwindow = 8\n{more}");
+    mha("", &["heads = N"]);
+    mha("heads = 2", &["window = N", "--memory"]);
+    for wrong in ["0", "3", "1000000000", "9223372036854775807"] {
+        mha(&format!("heads = {wrong}\nwindow = 8"), &["heads"]);
+    }
+    for wrong in ["0", "65536", "1000000000"] {
+        mha(&format!("heads = 2\nwindow = {wrong}"), &["window", "65535"]);
+    }
+    refused(&all[..4], &layers(&[("attn", "heads = -1")]), &["model.toml", "line 3"]);
+    mha(&with("kv_heads = 1"), &["2 heads", "kv_heads is 1"]);
+    mha(&with("causal = false"), &["later steps", "window = N at the top"]);
+    mha(&with("rope = 0.0"), &["rope is 0"]);
+    mha(&with("rope = nan"), &["rope is NaN"]);
+    mha("heads = 4\nwindow = 8\nrope = 100.0", &["pairs"]);
+    mha(&with("score = \"cosine\""), &["cosine", "scaled"]);
+    mha(&with("score = \"additive\""), &["v = "]);
+    mha(&with("v = \"attn.out_proj.bias\""), &["additive"]);
+    mha(&with("ages = \"attn.out_proj.bias\""), &["attn.out_proj.bias", "2 times 8"]);
+    mha(&with("ages = \"nothing\""), &["no tensor \"nothing\""]);
+    mha(&with("last = \"hidden\""), &["last = true"]);
+    mha(&with("steps = 4"), &["takes no steps"]);
+    let additive = with("score = \"additive\"\nv = \"v\"");
+    assert!(imported("m.safetensors", &file(&all, Dtype::F32, 4), &layers(&[("attn", &additive)])).is_ok());
+    refused(&all, &layers(&[("attn", &with(""))]), &["layer \"\"", "does not name it"]);
+    let from = |names: &str| layers(&[("a", "kind = \"activation\"\nactivation = \"relu\""), ("attn", &with(names))]);
+    refused(&all[..4], &from(""), &["layer \"a\""]);
+    let four = ["input"; 4].map(|n| format!("\"{n}\"")).join(", ");
+    mha(&with(&format!("from = [{four}]")), &["4 inputs", "query, keys, values"]);
+    // Tensors that another kind of attention has.
+    for (name, shape) in
+        [("attn.bias_k", &[1, 1, 4][..]), ("attn.in_proj_weight", &[8, 4]), ("attn.in_proj_bias", &[8])]
+    {
+        let mut list = all[..4].to_vec();
+        list.retain(|t| t.0 != name);
+        list.push((name, shape));
+        refused(&list, &layers(&[("attn", &with(""))]), &["layer \"attn\"", name.split_once('.').unwrap().1]);
+    }
+    let twice = [all[0], all[2], ("attn.q_proj.weight", &[4, 4])];
+    refused(&twice, &layers(&[("attn", &with(""))]), &["layer \"attn.q_proj\"", "another tensor"]);
+    let odd: [Tensor; 2] = [("attn.q_proj.weight", &[4, 4]), ("attn.k_proj.weight", &[3, 4])];
+    refused(
+        &odd,
+        &layers(&[("attn", &format!("kind = \"attention\"\n{}", with("")))]),
+        &["layer \"attn\"", "keys of 3"],
+    );
+    // Without tensors: of what, and of the same width.
+    let look = |more: &str| layers(&[("rnn", ""), ("look", &format!("kind = \"attention\"\n{more}")), ("fc", "")]);
+    let list = [GRU[0], GRU[1], FC[0], FC[1]];
+    refused(&list, &look(""), &["layer \"look\"", "window = N"]);
+    refused(&list, &look("window = 3\nfrom = [\"rnn\", \"input\"]"), &["layer \"look\"", "keys of 3"]);
+    let map = look("window = 3");
+    assert!(imported("m.safetensors", &file(&list, Dtype::F32, 4), &map).is_ok());
+    // A window of the network is one of attention; --memory makes a ring shorter.
+    let folder = tempfile::tempdir().unwrap();
+    let (model, path) = (folder.path().join("m.safetensors"), folder.path().join("model.toml"));
+    std::fs::write(&model, file(&list, Dtype::F32, 4)).unwrap();
+    std::fs::write(&path, look("")).unwrap();
+    let slots = |window, memory| {
+        let network = load(&model, Options { map: Some(&path), window, memory, ..Options::default() }).unwrap();
+        let Layer::Attention(a) = &network.nodes[1].layer else { panic!("{network:?}") };
+        (a.slots, a.causal)
+    };
+    assert_eq!(slots(Some(9), None), (9, false));
+    assert_eq!(slots(None, Some(5)), (5, true));
+    assert_eq!(slots(Some(9), Some(5)), (5, false));
+}
+
+#[test]
+fn streams_that_do_not_fit() {
+    let list = [GRU[0], GRU[1], FC[0], FC[1]];
+    let stream = |name: &str, features: &str| format!("[[stream]]\nname = \"{name}\"\nfeatures = {features}\n");
+    let with = |streams: &[String], rnn: &str, words: &[&str]| {
+        refused(&list, &format!("{}{}", streams.concat(), layers(&[("rnn", rnn), ("fc", "")])), words);
+    };
+    with(&[stream("a", "2"), stream("b", "3")], "", &["layer \"rnn\"", "takes 3", "yields 2"]);
+    with(&[stream("a", "2"), stream("b", "3")], "from = [\"input\"]", &["layer \"rnn\"", "\"input\"", "[[stream]]"]);
+    with(&[stream("a", "3"), stream("rnn", "3")], "", &["stream \"rnn\"", "twice"]);
+    with(&[stream("a", "3"), stream("a", "3")], "", &["stream \"a\"", "twice"]);
+    with(&[stream("a", "0")], "", &["stream \"a\"", "features = N"]);
+    with(&[stream("a", "3"), stream("b", "1000000000")], "", &["stream \"b\"", "65535"]);
+    with(&[stream("a", "-3")], "", &["model.toml", "line 3"]);
+    with(&["window = 4\n".to_owned(), stream("a", "3"), stream("b", "1")], "", &["several inputs", "window"]);
+    let five: Vec<String> = (0..5).map(|k| stream(&format!("s{k}"), "3")).collect();
+    with(&five, "", &["1 to 4 inputs"]);
+    let network = golden("streams.pt");
+    assert_eq!((network.streams.clone(), network.inputs()), (vec![2, 3], 5));
 }
 
 #[test]
@@ -363,7 +476,10 @@ fn damaged_files() {
                 errors += 1;
             }
             Ok(network) => {
-                Evaluator::new(&network).step(&vec![0.5; network.inputs()]);
+                let mut eval = Evaluator::new(&network);
+                for stream in 0..network.streams.len().max(1) {
+                    eval.step_stream(stream, &vec![0.5; network.features(stream).len()]);
+                }
                 networks += 1;
             }
         }

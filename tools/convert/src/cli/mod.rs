@@ -98,6 +98,10 @@ struct ModelOptions {
     /// they can answer, where the file does not say how many.
     #[arg(long, value_name = "STEPS")]
     window: Option<usize>,
+    /// The most memories that attention keeps: the latest ones. For models whose file does not say how long their input is, and
+    /// for a ring that is shorter than a Hugging Face model's positions.
+    #[arg(long, value_name = "MEMORIES")]
+    memory: Option<usize>,
 }
 
 impl ModelOptions {
@@ -106,6 +110,7 @@ impl ModelOptions {
             map: self.map.as_deref(),
             config: self.config.as_deref(),
             window: self.window,
+            memory: self.memory,
         }
     }
 }

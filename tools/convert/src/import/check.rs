@@ -79,7 +79,9 @@ fn node_fault(network: &Network, k: usize, sequences: &mut [bool]) -> Option<Fau
     };
     let steps: Vec<bool> = node.from.iter().map(every).collect();
     let remembers = matches!(node.layer, Layer::Attention(_));
-    if !remembers && steps.iter().any(|&s| s != steps[0]) {
+    // What comes from another stream is its latest value either way.
+    let own = |s: &Source| network.stream(*s) == network.stream(node.from[0]);
+    if !remembers && node.from.iter().zip(&steps).any(|(s, &every)| own(s) && every != steps[0]) {
         let cause = "one of its inputs is a sequence and another only a last step".to_owned();
         return Some((cause, "join sequences with sequences"));
     }

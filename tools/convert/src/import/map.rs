@@ -13,6 +13,10 @@ struct File {
     labels: Vec<String>,
     /// The steps of a window, for a network that needs all of it.
     window: Option<usize>,
+    /// The most memories of attention.
+    memory: Option<usize>,
+    #[serde(default)]
+    stream: Vec<Stream>,
     #[serde(default)]
     layer: Vec<Entry>,
     #[serde(default)]
@@ -47,6 +51,21 @@ pub(super) struct Entry {
     /// The tensors of a recurrent layer's first state: the hidden one, then the cell's of an LSTM; zeros if empty.
     #[serde(default)]
     pub(super) initial: Vec<String>,
+    /// Attention's heads of the query, and of keys and values.
+    pub(super) heads: Option<usize>,
+    pub(super) kv_heads: Option<usize>,
+    /// The most memories of attention.
+    pub(super) window: Option<usize>,
+    /// Whether attention sees no later steps of a window.
+    pub(super) causal: Option<bool>,
+    /// Attention's scores: "dot", "scaled" or "additive".
+    pub(super) score: Option<String>,
+    /// The tensor of additive scores.
+    pub(super) v: Option<String>,
+    /// The base of the angles of rotary positions.
+    pub(super) rope: Option<f64>,
+    /// The tensor of what is added to scores by age.
+    pub(super) ages: Option<String>,
     /// The layers that it takes its input from; the one before it if empty.
     #[serde(default)]
     pub(super) from: Vec<String>,
@@ -58,6 +77,14 @@ pub(super) struct Entry {
 pub(super) enum Last {
     Plain(bool),
     Named(String),
+}
+
+/// An input of several.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stream {
+    name: String,
+    features: usize,
 }
 
 /// An output of several.
@@ -111,8 +138,24 @@ impl Map {
         self.file.window
     }
 
+    /// The most memories of attention, if the map tells it.
+    pub(super) fn memory(&self) -> Option<usize> {
+        self.file.memory
+    }
+
+    /// The input streams and their features; empty if there is one.
+    pub(super) fn streams(&self) -> Vec<(&str, usize)> {
+        self.file.stream.iter().map(|s| (s.name.as_str(), s.features)).collect()
+    }
+
     /// For models that tell their layers and activations themselves: an entry that is not heeded is an error.
     pub(super) fn without_layers(&self) -> Result<()> {
+        if let Some(stream) = self.file.stream.first() {
+            let cause = "this kind of model tells its inputs itself";
+            return Err(
+                Error::new(&self.path, cause, "remove every [[stream]]").at(format_args!("stream \"{}\"", stream.name))
+            );
+        }
         self.file.layer.first().map_or(Ok(()), |entry| {
             let cause = "this kind of model tells its layers itself";
             Err(Error::new(&self.path, cause, "remove every [[layer]]").in_layer(&entry.name))

@@ -5,6 +5,7 @@ use super::flow::Flow;
 use super::inputs::model_steps;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::import::Options;
 use cellstate_reference::{Activation, Dense, Head, InputMap, Layer, Matrix, Network, Node, Source};
 use std::path::Path;
 
@@ -21,12 +22,14 @@ pub(super) struct Builder<'a> {
     pub(super) slope: f64,
     /// `--window`.
     pub(super) window: Option<usize>,
+    /// `--memory`.
+    pub(super) memory: Option<usize>,
     pub(super) nodes: Vec<Node>,
     pub(super) mask: Option<f64>,
     /// A layer with a state that a mask does not reach.
     pub(super) unmasked: Option<String>,
-    /// Whether the input is one number a step, and may be an index.
-    pub(super) indices: bool,
+    /// Inputs of one number a step, each of which may be an index.
+    pub(super) indices: Vec<Source>,
     /// Whether all steps must be there: then the network answers once a window.
     pub(super) windowed: bool,
     /// Of layers, so far.
@@ -36,11 +39,12 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(path: &'a Path, weights: Weights<'a>, slope: f64, window: Option<usize>) -> Self {
+    pub(super) fn new(path: &'a Path, weights: Weights<'a>, slope: f64, options: Options) -> Self {
+        let Options { window, memory, .. } = options;
         let nodes = Vec::new();
         let (mask, unmasked) = (None, None);
-        let (indices, windowed, calls, made) = (false, false, 0, 0);
-        Self { path, weights, slope, window, nodes, mask, unmasked, indices, windowed, calls, made }
+        let (indices, windowed, calls, made) = (Vec::new(), false, 0, 0);
+        Self { path, weights, slope, window, memory, nodes, mask, unmasked, indices, windowed, calls, made }
     }
 
     pub(super) fn refuse(&self, entry: &Entry, cause: impl std::fmt::Display, remedy: impl std::fmt::Display) -> Error {
@@ -80,7 +84,7 @@ impl<'a> Builder<'a> {
 
     /// The network of the outermost model.
     pub(super) fn network(mut self, model: &Model) -> Result<Network> {
-        let (inputs, features) = self.inputs(model)?;
+        let (inputs, streams) = self.inputs(model)?;
         let places = self.weights.places(&model.layers);
         let outputs = self.run(model, &places, inputs, 0)?;
         if let Some((k, name)) = Weights::left_over(&places) {
@@ -101,7 +105,7 @@ impl<'a> Builder<'a> {
         }
         let steps = self.window.or_else(|| model_steps(model));
         if self.windowed && steps.is_none() && !self.nodes.iter().any(|n| n.backward) {
-            let cause = "its branches have different strides, and it does not say how many steps a window has";
+            let cause = "all steps of a window must be there at once, and it does not say how many they are";
             return Err(Error::new(self.path, cause, "give --window with the number of steps"));
         }
         let nodes = reachable(self.nodes, &mut heads);
@@ -109,8 +113,8 @@ impl<'a> Builder<'a> {
             name: model.name.to_owned(),
             nodes,
             heads,
-            input: InputMap::identity(features),
-            streams: Vec::new(),
+            input: InputMap::identity(streams.iter().sum()),
+            streams: if streams.len() > 1 { streams } else { Vec::new() },
             window: steps.filter(|_| self.windowed),
             mask: self.mask,
         })

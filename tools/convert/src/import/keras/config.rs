@@ -19,7 +19,14 @@ pub(super) struct Call<'v> {
     pub(super) inputs: Vec<Tensor<'v>>,
     /// Keras 3 writes a mask that follows from a Masking or Embedding layer as if it were an input.
     pub(super) mask: Option<Tensor<'v>>,
+    /// Inputs by name: where they stand in the order of attention's arguments.
+    named: Vec<(usize, Tensor<'v>)>,
+    /// Called with `use_causal_mask`.
+    pub(super) causal: bool,
 }
+
+/// The names of attention's arguments.
+const ARGUMENTS: [&str; 3] = ["query", "value", "key"];
 
 /// What cannot be read of a call: the cause.
 pub(super) type Fault = String;
@@ -122,10 +129,10 @@ impl<'v> Entry<'v> {
         (foreign || renamed || self.class.contains('>')).then(|| registered.unwrap_or(self.class).to_owned())
     }
 
-    /// An operation on tensors in Keras 3. `a + b` and `a - b` mean the same as the layers.
+    /// An operation on tensors in Keras 3. `a + b`, `a - b` and `a * b` mean the same as the layers.
     pub(super) fn is_operation(&self) -> bool {
         let module = self.value["module"].as_str().unwrap_or_default();
-        module.starts_with("keras.src.ops") && !["Add", "Subtract"].contains(&self.class)
+        module.starts_with("keras.src.ops") && !["Add", "Subtract", "Multiply"].contains(&self.class)
     }
 
     pub(super) fn flag(&self, key: &str) -> bool {
@@ -161,6 +168,8 @@ fn call(node: &Value) -> std::result::Result<Call<'_>, Fault> {
             options(&item[3], &mut call)?;
         }
     }
+    call.named.sort_by_key(|(place, _)| *place);
+    call.inputs.extend(call.named.iter().map(|(_, tensor)| *tensor));
     Ok(call)
 }
 
@@ -183,6 +192,13 @@ fn options<'v>(value: &'v Value, call: &mut Call<'v>) -> std::result::Result<(),
         let mut given = Vec::new();
         if key == "training" && value.as_bool() == Some(true) {
             return Err("it is called with training=True, which makes it random".to_owned());
+        }
+        call.causal |= key == "use_causal_mask" && value.as_bool() == Some(true);
+        if let Some(place) = ARGUMENTS.iter().position(|a| a == key)
+            && let Some(input) = tensor(value).or_else(|| tensor(&value["config"]["keras_history"]))
+        {
+            call.named.push((place, input));
+            continue;
         }
         if key == "training" || (key != "mask" && value.is_boolean()) {
             continue;

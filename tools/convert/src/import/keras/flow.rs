@@ -19,12 +19,14 @@ pub(super) struct Flow {
     pub(super) masked: bool,
     /// The first step that has a value, and the distance to the next: convolutions move both.
     pub(super) grid: (usize, usize),
+    /// The stream on whose steps it has values.
+    pub(super) stream: usize,
     /// Whether a value depends on where its window began: states and the zeros before a causal convolution do.
     pub(super) anchored: bool,
 }
 
 /// Each value as a sum of the sources' values: column and factor.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Mix(pub(super) Vec<Vec<(usize, f64)>>);
 
 /// How often a flow has values.
@@ -37,11 +39,11 @@ pub(super) enum Steps {
 }
 
 impl Flow {
-    /// The network's input, or `width` of its features from `first` on.
-    pub(super) fn input(features: usize, first: usize, width: usize, steps: Steps) -> Self {
+    /// An input stream, or `width` of its features from `first` on.
+    pub(super) fn input(stream: usize, features: usize, first: usize, width: usize, steps: Steps) -> Self {
         let part = width < features;
         Self {
-            from: vec![Source::Input],
+            from: vec![if stream == 0 { Source::Input } else { Source::Stream(stream) }],
             joined: features,
             mix: part.then(|| Mix((first..first + width).map(|c| vec![(c, 1.0)]).collect())),
             width,
@@ -49,6 +51,7 @@ impl Flow {
             reversed: false,
             masked: false,
             grid: (0, 1),
+            stream,
             anchored: false,
         }
     }
@@ -73,9 +76,14 @@ impl Flow {
         self.from.len() + self.mix.iter().flat_map(|m| &m.0).map(|row| 2 + row.len()).sum::<usize>()
     }
 
-    /// Whether it is the network's input as it comes.
+    /// Whether it is an input as it comes.
     pub(super) fn is_input(&self) -> bool {
-        self.from == [Source::Input] && self.mix.is_none()
+        matches!(self.from[..], [Source::Input | Source::Stream(_)]) && self.mix.is_none()
+    }
+
+    /// Whether it has the values of another.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.from == other.from && self.mix == other.mix
     }
 }
 

@@ -1,5 +1,6 @@
 //! From layers that name their inputs to the order in which they run.
 
+use super::attention;
 use super::builder::{Builder, WIDEST};
 use super::config::{Call, Entry, Fault, Model, Tensor};
 use super::flow::Flow;
@@ -28,7 +29,7 @@ impl Builder<'_> {
                 let mut flows = inputs;
                 for (entry, place) in model.layers.iter().zip(places).filter(|(e, _)| e.class != "InputLayer") {
                     let taken = flows.get(..1).unwrap_or_default().to_vec();
-                    flows = self.call(entry, place, &taken, depth)?;
+                    flows = self.call(entry, place, &taken, (false, depth))?;
                 }
                 Ok(flows.into_iter().take(1).collect())
             }
@@ -86,7 +87,8 @@ impl Builder<'_> {
             self.make_room(entry, given.iter().map(|f| f.joined).sum(), 1)?;
             let inputs: Vec<Flow> = given.into_iter().cloned().collect();
             self.masked_as(entry, call, &inputs)?;
-            for (output, flow) in self.call(entry, &places[*k], &inputs, depth)?.into_iter().enumerate() {
+            for (output, flow) in self.call(entry, &places[*k], &inputs, (call.causal, depth))?.into_iter().enumerate()
+            {
                 done.insert(Tensor { layer: entry.name, call: *n, output }, flow);
             }
             for taker in &takers[at] {
@@ -125,13 +127,24 @@ impl Builder<'_> {
         Err(self.refuse(entry, "it is called with a mask of its own", remedy))
     }
 
-    /// One call of a layer.
-    fn call(&mut self, entry: &Entry, place: &Place, inputs: &[Flow], depth: usize) -> Result<Vec<Flow>> {
+    /// One call of a layer, perhaps with a causal mask.
+    fn call(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        inputs: &[Flow],
+        (causal, depth): (bool, usize),
+    ) -> Result<Vec<Flow>> {
         self.calls += 1;
         if self.calls > MOST_CALLS {
             return Err(self.refuse(entry, "it has too many layers before it", "give a smaller model"));
         }
-        let flows = self.layer(entry, place, inputs, depth)?;
+        let flows = if attention::CLASSES.contains(&entry.class) {
+            self.known(entry)?;
+            vec![self.attention(entry, place, inputs, causal)?]
+        } else {
+            self.layer(entry, place, inputs, depth)?
+        };
         if flows.iter().any(|f| f.width == 0 || f.width > WIDEST || f.joined > WIDEST) {
             return Err(self.refuse(entry, "it yields no values or too many", "give widths from 1 to 65535"));
         }
@@ -144,7 +157,10 @@ impl Builder<'_> {
 ///
 /// A model has been called once when it was made, on its own inputs. Keras does not write this call, and sometimes counts it:
 /// every other one has a taker, so one more than there are tells that it does.
-fn calls<'v>(model: &Model<'v>, outputs: &[Tensor<'v>]) -> Vec<(usize, usize, std::result::Result<Call<'v>, Fault>)> {
+pub(super) fn calls<'v>(
+    model: &Model<'v>,
+    outputs: &[Tensor<'v>],
+) -> Vec<(usize, usize, std::result::Result<Call<'v>, Fault>)> {
     let written: Vec<Vec<_>> = model.layers.iter().map(Entry::calls).collect();
     let inputs = written.iter().flatten().flatten().flat_map(|call| &call.inputs);
     let taken: HashSet<(&str, usize)> = inputs.chain(outputs).map(|t| (t.layer, t.call)).collect();

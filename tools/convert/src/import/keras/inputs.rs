@@ -3,11 +3,12 @@
 use super::builder::{Builder, WIDEST};
 use super::config::{Entry, Model};
 use super::flow::{Flow, Steps};
+use super::streams::streams;
 use crate::error::{Error, Result};
 
 impl Builder<'_> {
-    /// The outermost model's inputs and the features of all together: several are joined in their order.
-    pub(super) fn inputs(&mut self, model: &Model) -> Result<(Vec<Flow>, usize)> {
+    /// The outermost model's inputs, and the features of each stream: inputs of the same steps are one, joined in their order.
+    pub(super) fn inputs(&mut self, model: &Model) -> Result<(Vec<Flow>, Vec<usize>)> {
         let mut shapes = Vec::new();
         for (entry, shape) in input_shapes(model) {
             let refuse = |cause: String, remedy: &str| Error::new(self.path, cause, remedy).in_layer(entry);
@@ -38,16 +39,23 @@ impl Builder<'_> {
             };
             shapes.push((entry, steps, width, one));
         }
-        let features = shapes.iter().map(|s| s.2).sum::<usize>();
-        let mut flows = Vec::new();
-        for &(entry, steps, width, one) in &shapes {
-            if steps != shapes[0].1 || features > WIDEST {
+        let steps: Vec<Steps> = shapes.iter().map(|s| s.1).collect();
+        let of = streams(model, &steps);
+        let mut features = vec![0usize; of.iter().max().map_or(0, |last| last + 1)];
+        for (s, &stream) in shapes.iter().zip(&of) {
+            features[stream] += s.2;
+        }
+        let mut flows: Vec<Flow> = Vec::new();
+        for (&(entry, steps, width, one), &stream) in shapes.iter().zip(&of) {
+            let before = || flows.iter().filter(|f| f.stream == stream);
+            if before().any(|f| f.steps != steps) || features.iter().sum::<usize>() > WIDEST {
                 let cause = "its inputs have different numbers of steps, or too many features";
                 return Err(Error::new(self.path, cause, "give all inputs the same steps").in_layer(entry));
             }
-            let first = flows.iter().map(|f: &Flow| f.width).sum();
-            self.indices |= one && shapes.len() == 1;
-            flows.push(Flow::input(features, first, width, steps));
+            let first = before().map(|f| f.width).sum();
+            let flow = Flow::input(stream, features[stream], first, width, steps);
+            self.indices.extend(flow.from.first().filter(|_| one && width == features[stream]));
+            flows.push(flow);
         }
         Ok((flows, features))
     }

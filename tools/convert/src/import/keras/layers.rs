@@ -14,7 +14,7 @@ impl Builder<'_> {
     pub(super) fn layer(&mut self, entry: &Entry, place: &Place, inputs: &[Flow], depth: usize) -> Result<Vec<Flow>> {
         self.known(entry)?;
         match entry.class {
-            "Concatenate" | "Add" | "Average" | "Subtract" => return Ok(vec![self.merge(entry, inputs)?]),
+            "Concatenate" | "Add" | "Average" | "Multiply" | "Subtract" => return Ok(vec![self.merge(entry, inputs)?]),
             "Sequential" | "Functional" | "Model" => {
                 let model = Model::read(self.path, entry.value).map_err(|e| e.in_layer(entry.name))?;
                 let places = place.inner("layers", &model.layers);
@@ -99,6 +99,10 @@ impl Builder<'_> {
                 self.last_axis(entry, rank)?;
                 self.layer_norm(entry, place, input)?
             }
+            "RMSNormalization" => {
+                self.last_axis(entry, rank)?;
+                self.rms_norm(entry, place, input)?
+            }
             "BatchNormalization" | "BatchNormalizationV1" | "BatchNormalizationV2" => {
                 self.last_axis(entry, rank)?;
                 self.batch_norm(entry, place, input)?
@@ -137,14 +141,23 @@ impl Builder<'_> {
 
     /// A bias of a layer that may do without.
     pub(super) fn bias(&self, entry: &Entry, place: &Place, index: usize, width: usize) -> Result<Vec<f64>> {
+        self.biases(entry, place, index, &[width])
+    }
+
+    /// One of several dimensions, behind the kernel.
+    pub(super) fn bias_of(&self, entry: &Entry, place: &Place, shape: &[usize]) -> Result<Vec<f64>> {
+        self.biases(entry, place, 1, shape)
+    }
+
+    fn biases(&self, entry: &Entry, place: &Place, index: usize, shape: &[usize]) -> Result<Vec<f64>> {
         if entry.config["use_bias"].as_bool() == Some(false) {
             if self.weights.has(place, index) {
                 let cause = "its weights hold a bias, of which the configuration does not tell";
                 return Err(self.refuse(entry, cause, "give the configuration of this model"));
             }
-            return Ok(vec![0.0; width]);
+            return Ok(vec![0.0; shape.iter().product()]);
         }
-        self.weights.read(entry, place, (index, "bias"), &[width])
+        self.weights.read(entry, place, (index, "bias"), shape)
     }
 
     /// An activation on its own becomes a part of the linear dense layer before it, or a dense layer of ones.
@@ -168,12 +181,22 @@ impl Builder<'_> {
 
     fn layer_norm(&mut self, entry: &Entry, place: &Place, input: &Flow) -> Result<Flow> {
         if entry.flag("rms_scaling") {
-            return Err(self.refuse(entry, "it has rms_scaling", "use LayerNormalization without it"));
+            let cause = "its rms_scaling divides by the deviation from a mean that it leaves in";
+            return Err(self.refuse(entry, cause, "use RMSNormalization"));
         }
         let input = self.settle(entry, input)?;
         let (scale, offset, _) = self.gamma_beta(entry, place, input.width)?;
         let epsilon = entry.config["epsilon"].as_f64().unwrap_or(1e-3);
         let node = self.push(entry.name, Layer::LayerNorm { scale, offset, epsilon, rms: false }, input.from.clone());
+        Ok(input.to(node, input.width))
+    }
+
+    fn rms_norm(&mut self, entry: &Entry, place: &Place, input: &Flow) -> Result<Flow> {
+        let input = self.settle(entry, input)?;
+        let scale = self.weights.read(entry, place, (0, "scale"), &[input.width])?;
+        let epsilon = entry.config["epsilon"].as_f64().unwrap_or(1e-6);
+        let layer = Layer::LayerNorm { scale, offset: vec![0.0; input.width], epsilon, rms: true };
+        let node = self.push(entry.name, layer, input.from.clone());
         Ok(input.to(node, input.width))
     }
 
@@ -286,10 +309,11 @@ impl Builder<'_> {
 }
 
 /// What is imported.
-const CLASSES: &str = "Activation ActivityRegularization Add AlphaDropout Average AveragePooling1D BatchNormalization \
+const CLASSES: &str = "Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average AveragePooling1D BatchNormalization \
     BatchNormalizationV1 BatchNormalizationV2 Bidirectional Concatenate Conv1D Convolution1D CuDNNGRU CuDNNLSTM \
-    Dense Dropout Embedding Flatten Functional GaussianDropout GaussianNoise GlobalAveragePooling1D GRU Identity \
-    InputLayer LayerNormalization LSTM Masking Model Normalization ReLU Rescaling Reshape RNN Sequential SimpleRNN \
+    Dense Dropout Embedding Flatten Functional GaussianDropout GaussianNoise GlobalAveragePooling1D GroupQueryAttention \
+    GroupedQueryAttention GRU Identity \
+    InputLayer LayerNormalization LSTM Masking Model MultiHeadAttention Multiply Normalization ReLU Rescaling Reshape RMSNormalization RNN Sequential SimpleRNN \
     Softmax SpatialDropout1D Subtract TimeDistributed";
 
 /// The numbers in lists of lists.
@@ -304,7 +328,7 @@ fn flat(value: &Value, out: &mut Vec<f64>) {
 fn instead(class: &str) -> &'static str {
     match class {
         "Permute" => "feed the data in the order (steps, features)",
-        "Multiply" | "Maximum" | "Minimum" | "Dot" => "join branches with Concatenate, Add, Subtract or Average",
+        "Maximum" | "Minimum" | "Dot" => "join branches with Concatenate, Add, Subtract, Average or Multiply",
         "Lambda" | "TFOpLambda" | "SlicingOpLambda" => "use layers of keras.layers, for the file has no code of it",
         "RepeatVector" => "let each layer before it return sequences",
         "ConvLSTM1D" | "ConvLSTM2D" => "use Conv1D and LSTM",

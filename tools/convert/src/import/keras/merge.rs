@@ -4,9 +4,10 @@ use super::builder::Builder;
 use super::config::Entry;
 use super::flow::{Flow, Mix, Steps};
 use crate::error::Result;
+use cellstate_reference::Layer;
 
 impl Builder<'_> {
-    /// Concatenate, Add, Subtract or Average.
+    /// Concatenate, Add, Subtract, Average or Multiply.
     pub(super) fn merge(&mut self, entry: &Entry, inputs: &[Flow]) -> Result<Flow> {
         let [first, rest @ ..] = inputs else {
             return Err(self.refuse(entry, "it has no inputs", "give it two layers or more"));
@@ -22,6 +23,23 @@ impl Builder<'_> {
             let widths: Vec<usize> = inputs.iter().map(|f| f.width).collect();
             return Err(self.refuse(entry, format!("its inputs have widths {widths:?}"), "give all the same width"));
         }
+        let whole = |f: &Flow| f.from.len() == 1 && f.mix.is_none();
+        let joined = self.join(entry, inputs)?;
+        let layer = match entry.class {
+            "Multiply" => Some(Layer::Product),
+            "Add" | "Average" if inputs.iter().all(whole) => Some(Layer::Sum),
+            _ => None,
+        };
+        if let Some(layer) = layer.filter(|_| inputs.len() > 1) {
+            let mut from = Vec::new();
+            for input in inputs {
+                from.push(self.single(entry, input)?);
+            }
+            let node = self.push(entry.name, layer, from);
+            let flow = joined.to(node, first.width);
+            let mean = 1.0 / inputs.len() as f64;
+            return Ok(if entry.class == "Average" { sums(&flow, &[mean]) } else { flow });
+        }
         let others = match entry.class {
             "Average" => 1.0 / inputs.len() as f64,
             "Subtract" => -1.0,
@@ -31,7 +49,6 @@ impl Builder<'_> {
         if entry.class == "Subtract" {
             factors[0] = 1.0;
         }
-        let joined = self.join(entry, inputs)?;
         Ok(sums(&joined, &factors))
     }
 
@@ -51,12 +68,21 @@ impl Builder<'_> {
             let remedy = "put the Masking or Embedding before all branches";
             return Err(self.refuse(entry, "one of its inputs is masked and another is not", remedy));
         }
+        let apart = inputs.iter().any(|f| f.stream != first.stream);
+        if apart && first.steps != Steps::One {
+            let remedy = "join what their last steps yield, or let attention look one up from the other";
+            return Err(self.refuse(
+                entry,
+                "its inputs are sequences of different Inputs, each with its own steps",
+                remedy,
+            ));
+        }
         // Outputs of a window are counted; in a stream they meet only if they come at the same time.
         let meet = |f: &Flow| match first.steps {
             Steps::Every(_) => f.grid == first.grid,
             Steps::One => f.grid.1 == first.grid.1 && f.grid.0 % f.grid.1 == first.grid.0 % f.grid.1,
         };
-        self.windowed |= !inputs.iter().all(meet);
+        self.windowed |= !apart && !inputs.iter().all(meet);
         let mut offset = 0;
         let mut rows = Vec::new();
         let mut from = Vec::new();

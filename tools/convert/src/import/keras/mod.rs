@@ -4,6 +4,7 @@
 //! layer makes [`flow`]s of flows, with nodes in the [`builder`] behind them and its [`weights`] in them. Keras keeps kernels as (inputs,
 //! outputs), gate by gate: i, f, c, o of an LSTM and z, r, h of a GRU.
 
+mod attention;
 mod builder;
 mod config;
 mod flow;
@@ -12,6 +13,7 @@ mod inputs;
 mod layers;
 mod merge;
 mod recurrent;
+mod streams;
 mod time;
 mod weights;
 
@@ -75,5 +77,5 @@ fn network(path: &Path, config: &Value, version: Option<&str>, weights: Weights,
     let old = version.map_or_else(|| model.is_of_keras_2(), |v| v.starts_with(['1', '2']));
     // Keras 3 took the slope of PyTorch.
     let slope = if old { 0.2 } else { 1.0 / 6.0 };
-    Builder::new(path, weights, slope, options.window).network(&model)
+    Builder::new(path, weights, slope, options).network(&model)
 }

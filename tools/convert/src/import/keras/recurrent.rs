@@ -146,8 +146,9 @@ impl Builder<'_> {
 
     fn simple(&mut self, entry: &Entry, place: &Place, input: &Flow) -> Result<Layer> {
         let activation = self.activation_of(entry, "activation")?;
-        if activation == Activation::Softmax {
-            return Err(self.refuse(entry, "its activation is softmax", "use tanh, relu or sigmoid"));
+        if matches!(activation, Activation::Softmax | Activation::Silu | Activation::Gelu { .. }) {
+            let cause = format!("its activation is {}", entry.config["activation"]);
+            return Err(self.refuse(entry, cause, "use tanh, relu or sigmoid"));
         }
         let (units, w, u) = self.kernels(entry, place, input, 1)?;
         let w = self.absorb(entry, w, input)?;

@@ -11,7 +11,7 @@ use cellstate_reference::{Dense, Layer, Matrix, Node, Source};
 impl Builder<'_> {
     /// A table whose rows are picked by the network's only input.
     pub(super) fn embedding(&mut self, entry: &Entry, place: &Place, input: &Flow) -> Result<Flow> {
-        if !(self.indices && input.is_input()) {
+        if !(input.is_input() && self.indices.contains(&input.from[0])) {
             let remedy = "feed it with the model's one input, of shape (steps,)";
             return Err(self.refuse(entry, "its input is not the model's only input of one index a step", remedy));
         }
@@ -184,6 +184,8 @@ impl Builder<'_> {
         let is = |dim: i64, size: usize| dim == -1 || usize::try_from(dim) == Ok(size);
         let steps = match (&shape[..], input.steps) {
             (&[width], Steps::One) if is(width, input.width) => Steps::One,
+            // The query of attention is a sequence, if of one step.
+            (&[1, width], Steps::One) if is(width, input.width) => Steps::Every(Some(1)),
             // A window of one step loses its dimension of time.
             (&[width], Steps::Every(Some(1))) if is(width, input.width) => Steps::One,
             (&[steps, width], Steps::Every(known))

@@ -61,7 +61,12 @@ impl Place {
 
     /// A layer in a wrapper.
     pub(super) fn wrapped(&self, name: &str, entry: &Entry) -> Self {
-        Self { layer: Some(entry.name.to_owned()), ..self.part(name) }
+        self.named(name, entry.name)
+    }
+
+    /// A part of a layer, by the name of the attribute and its own name.
+    pub(super) fn named(&self, name: &str, layer: &str) -> Self {
+        Self { layer: Some(layer.to_owned()), ..self.part(name) }
     }
 
     /// The places of the layers of a model that is itself a layer, or of cells.
@@ -178,7 +183,12 @@ fn places(root: &str, layers: &[Entry]) -> Vec<Place> {
     let each = if root.ends_with(FIRST) { 2 } else { 1 };
     let mut counts: HashMap<String, usize> = HashMap::new();
     let mut place = |e: &Entry| {
-        let class = snake_case(if e.class == "Model" { "Functional" } else { e.class });
+        let class = snake_case(match e.class {
+            "Model" => "Functional",
+            // Its name to users is not that of its class.
+            "GroupQueryAttention" => "GroupedQueryAttention",
+            class => class,
+        });
         let n = counts.entry(class.clone()).or_default();
         let group = if *n == 0 { format!("{root}/{class}") } else { format!("{root}/{class}_{n}") };
         *n += each;

@@ -1,11 +1,12 @@
 //! Each `[[layer]]` in its turn: its tensors to nodes, joined as `model.toml` says.
 
+use super::attention::Place;
 use super::graph::{Graph, Value};
 use super::kind::{Kind, decide};
 use super::tensors::Tensors;
-use super::{recurrent, stateless};
+use super::{attention, recurrent, stateless};
 use crate::error::Result;
-use crate::import::map::{Entry, Last};
+use crate::import::map::{Entry, Last, Map};
 use crate::import::{ACTIVATIONS, activation};
 use cellstate_reference::{Activation, Layer, Network, Node, Source};
 use std::collections::HashMap;
@@ -27,14 +28,26 @@ struct Builder<'a> {
     tensors: &'a Tensors<'a>,
     entries: &'a [Entry],
     outputs: &'a [&'a str],
+    streams: &'a [(&'a str, usize)],
+    place: Place,
     graph: Graph<'a>,
     /// What each entry hands on.
     values: HashMap<&'a str, Value>,
 }
 
 /// The network of entries in the order in which they run; without outputs the last one is the output.
-pub(super) fn build(tensors: &Tensors, entries: &[Entry], outputs: &[&str], name: String) -> Result<Network> {
-    let mut builder = Builder { tensors, entries, outputs, graph: Graph::new(tensors), values: HashMap::new() };
+pub(super) fn build(
+    tensors: &Tensors,
+    entries: &[Entry],
+    map: Option<&Map>,
+    place: Place,
+    name: String,
+) -> Result<Network> {
+    let outputs: &[&str] = &map.into_iter().flat_map(Map::outputs).collect::<Vec<_>>();
+    let streams: &[(&str, usize)] = &map.map(Map::streams).unwrap_or_default();
+    attention::streams(tensors, entries, streams)?;
+    let graph = Graph::new(tensors, streams.iter().map(|s| s.1).collect());
+    let mut builder = Builder { tensors, entries, outputs, streams, place, graph, values: HashMap::new() };
     let mut before: Option<&Entry> = None;
     for entry in entries {
         if builder.add(entry, before)? {
@@ -65,36 +78,44 @@ impl<'a> Builder<'a> {
 
     /// The nodes of one entry; false if it has none.
     fn add(&mut self, entry: &'a Entry, before: Option<&Entry>) -> Result<bool> {
-        let from = self.from(entry, before)?;
-        let first = from.sources == [Source::Input];
+        let values = self.from(entry, before)?;
+        let first = matches!(&values[..], [one] if matches!(one.sources[..], [Source::Input | Source::Stream(_)]));
         let kind = decide(self.tensors, entry, first)?;
         if kind == Kind::Unused {
             return Ok(false);
         }
         let take = self.take(entry)?;
-        if from.final_step && (kind.is_recurrent() || matches!(kind, Kind::Conv1d | Kind::Flatten)) {
-            let cause = "it takes a sequence, and of the layer before it only the last step goes on";
-            return Err(self.refuse(entry, cause, "leave out that one's last"));
-        }
-        let value = if kind.is_recurrent() {
-            self.recurrent(kind, entry, from, take)?
+        let value = if kind.takes_several() {
+            self.several(kind, entry, &values, take)?
         } else {
-            self.stateless(kind, entry, before, from, take)?
+            let from = self.graph.join(&entry.name, &values)?;
+            if from.final_step && (kind.is_recurrent() || matches!(kind, Kind::Conv1d | Kind::Flatten)) {
+                let cause = "it takes a sequence, and of the layer before it only the last step goes on";
+                return Err(self.refuse(entry, cause, "leave out that one's last"));
+            }
+            if kind.is_recurrent() {
+                self.recurrent(kind, entry, from, take)?
+            } else {
+                self.stateless(kind, entry, before, from, take)?
+            }
         };
         self.values.insert(&entry.name, value);
         Ok(true)
     }
 
-    /// What an entry takes.
-    fn from(&mut self, entry: &Entry, before: Option<&Entry>) -> Result<Value> {
+    /// What an entry takes; never empty.
+    fn from(&self, entry: &Entry, before: Option<&Entry>) -> Result<Vec<Value>> {
         let mut values = Vec::new();
         for name in &entry.from {
-            let value = match self.values.get(name.as_str()) {
-                Some(value) => value.clone(),
-                None if name == "input" => Value::of(Source::Input),
-                None => {
+            let stream = self.streams.iter().position(|s| s.0 == name);
+            let value = match (self.values.get(name.as_str()), stream) {
+                (Some(value), _) => value.clone(),
+                (None, Some(k)) => Value::of(if k == 0 { Source::Input } else { Source::Stream(k) }),
+                (None, None) if name == "input" && self.streams.is_empty() => Value::of(Source::Input),
+                (None, None) => {
                     let cause = format!("its from names \"{name}\", which is no [[layer]] before it");
-                    return Err(self.refuse(entry, cause, "name earlier layers, or \"input\""));
+                    let remedy = if self.streams.is_empty() { "\"input\"" } else { "a [[stream]]" };
+                    return Err(self.refuse(entry, cause, format_args!("name earlier layers, or {remedy}")));
                 }
             };
             values.push(value);
@@ -103,7 +124,37 @@ impl<'a> Builder<'a> {
             let value = before.and_then(|b| self.values.get(b.name.as_str()));
             values.push(value.cloned().unwrap_or_else(|| Value::of(Source::Input)));
         }
-        self.graph.join(&entry.name, &values)
+        Ok(values)
+    }
+
+    /// A sum, a product or attention: a node that takes its sources apart.
+    fn several(&mut self, kind: Kind, entry: &Entry, values: &[Value], take: Take) -> Result<Value> {
+        let name = entry.name.as_str();
+        if take == Take::Hidden {
+            return Err(self.refuse(entry, "last = \"hidden\" is of recurrent layers", "say last = true"));
+        }
+        let mut open = values[0].open.clone();
+        let source = if kind == Kind::Attention {
+            attention::add(&mut self.graph, self.tensors, entry, values, self.place)?
+        } else {
+            self.equal_width(entry, values)?;
+            open = values.iter().find_map(|v| v.open.clone());
+            let mut from = Vec::new();
+            for (k, value) in values.iter().enumerate() {
+                from.push(self.graph.single(&format!("{name}_from{k}"), value)?);
+            }
+            let layer = if kind == Kind::Sum { Layer::Sum } else { Layer::Product };
+            self.graph.push(Node::new(name, layer, from), None)?
+        };
+        let mut value = Value { open, ..Value::of(source) };
+        if let Some(function) = self.activation(entry)?.filter(|f| *f != Activation::Linear) {
+            value.sources = vec![self.graph.identity(&format!("{name}_activation"), &value, function)?];
+        }
+        if take != Take::Every {
+            self.graph.set_last(&value);
+            value.open = None;
+        }
+        Ok(value)
     }
 
     fn take(&self, entry: &Entry) -> Result<Take> {
@@ -191,11 +242,6 @@ impl<'a> Builder<'a> {
                 let window = Layer::Window { taps, dilation: 1, stride: 1, causal: false };
                 value = Value::of(self.graph.push(Node::new(name, window, value.sources), None)?);
             }
-            Kind::Sum => {
-                let width = self.equal_width(entry)?;
-                let source = self.graph.sum(name, &value, width, function.unwrap_or(Activation::Linear))?;
-                value = Value { sources: vec![source], final_step: false, ..value };
-            }
             _ => {
                 let (layers, inputs) = stateless::layers(self.tensors, kind, entry)?;
                 let mut needed = Some(inputs);
@@ -222,19 +268,16 @@ impl<'a> Builder<'a> {
         Ok(value)
     }
 
-    /// The width that all layers which an entry adds have.
-    fn equal_width(&self, entry: &Entry) -> Result<usize> {
-        let sources = |name: &String| self.values.get(name.as_str()).map_or(&[Source::Input][..], |v| &v.sources);
-        let mut widths: Vec<usize> = entry.from.iter().filter_map(|n| self.graph.width(sources(n))).collect();
+    /// That all layers which an entry adds or multiplies have the same width.
+    fn equal_width(&self, entry: &Entry, values: &[Value]) -> Result<()> {
+        let mut widths: Vec<usize> = values.iter().filter_map(|v| self.graph.width(&v.sources)).collect();
         let count = widths.len();
         widths.dedup();
-        match widths[..] {
-            [width] if count == entry.from.len() && count > 1 => Ok(width),
-            _ => {
-                let cause = format!("it adds {} layers of widths {widths:?}", entry.from.len());
-                Err(self.refuse(entry, cause, "name two or more of the same width in its from"))
-            }
+        if widths.len() == 1 && count == entry.from.len() && count > 1 {
+            return Ok(());
         }
+        let cause = format!("it joins {} layers of widths {widths:?}", entry.from.len());
+        Err(self.refuse(entry, cause, "name two or more of the same width in its from"))
     }
 
     /// Whether `reader` is the only one that takes what `entry`, the one before it, hands on.
@@ -250,10 +293,15 @@ impl<'a> Builder<'a> {
         let Some(name) = entry.activation.as_deref() else { return Ok(None) };
         let known = match name {
             "hardsigmoid" => Some(Activation::HardSigmoid { slope: 1.0 / 6.0 }),
+            "gelu_tanh" => Some(Activation::Gelu { tanh: true }),
             name => activation(name),
         };
         known.map(Some).ok_or_else(|| {
-            self.refuse(entry, format!("unknown activation \"{name}\""), format_args!("use hardsigmoid, {ACTIVATIONS}"))
+            self.refuse(
+                entry,
+                format!("unknown activation \"{name}\""),
+                format_args!("use hardsigmoid, gelu_tanh, {ACTIVATIONS}"),
+            )
         })
     }
 }

@@ -35,12 +35,16 @@ pub(super) struct Graph<'a> {
     paces: Vec<Option<(usize, usize)>>,
     /// Features of the network's input, once a layer has told.
     inputs: Option<usize>,
+    /// Features of each stream, if there are several.
+    streams: Vec<usize>,
     heads: Vec<Head>,
 }
 
 impl<'a> Graph<'a> {
-    pub(super) fn new(tensors: &'a Tensors<'a>) -> Self {
-        Self { tensors, nodes: Vec::new(), widths: Vec::new(), paces: Vec::new(), inputs: None, heads: Vec::new() }
+    pub(super) fn new(tensors: &'a Tensors<'a>, streams: Vec<usize>) -> Self {
+        let (nodes, widths, paces, heads) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let sum = streams.iter().fold(0usize, |sum, n| sum.saturating_add(*n));
+        Self { tensors, nodes, widths, paces, inputs: Some(sum).filter(|n| *n > 0), streams, heads }
     }
 
     /// Adds a node. `needed` is the width that it takes, if it asks for one.
@@ -50,7 +54,8 @@ impl<'a> Graph<'a> {
         if self.nodes.len() > MAX_LAYERS {
             return refuse(format!("more than {MAX_LAYERS} layers come before it"), "give a smaller model");
         }
-        let given = self.width(&node.from).or_else(|| self.learn(&node.from, needed));
+        let pointwise = node.layer.is_pointwise();
+        let given = self.learn(if pointwise { &node.from[..1] } else { &node.from }, needed);
         let Some(width) = given.filter(|w| (1..=WIDEST).contains(w)) else {
             let cause = "how many values it takes cannot be told, or is not from 1 to 65535".to_owned();
             return refuse(cause, "put a layer with weights first, and check every from in model.toml");
@@ -69,8 +74,10 @@ impl<'a> Graph<'a> {
             return refuse(format!("it yields {outputs} values"), "give a model of at most 65535");
         }
         let mut paces = node.from.iter().filter_map(|s| self.pace(*s));
-        let before = paces.next();
-        if paces.any(|p| Some(p) != before) {
+        let before = if let Layer::Attention(_) = node.layer { self.pace(node.from[0]) } else { paces.next() };
+        let apart = |s: &Source| self.stream(*s) != self.stream(node.from[0]);
+        let free = matches!(&node.layer, Layer::Attention(a) if !a.causal || before.is_none() || apart(&node.from[1]));
+        if !free && paces.any(|p| Some(p) != before) {
             let cause = "its inputs are sequences whose steps are not those of the same times".to_owned();
             return refuse(cause, "say padding = \"causal\" and equal strides for the convolutions before it");
         }
@@ -87,6 +94,15 @@ impl<'a> Graph<'a> {
         Ok(Source::Node(self.nodes.len() - 1))
     }
 
+    /// The stream on whose steps a source has new values.
+    pub(super) fn stream(&self, source: Source) -> usize {
+        match source {
+            Source::Input => 0,
+            Source::Stream(k) => k,
+            Source::Node(k) => self.nodes.get(k).map_or(0, |n| self.stream(n.from[0])),
+        }
+    }
+
     fn pace(&self, source: Source) -> Option<(usize, usize)> {
         match source {
             Source::Input | Source::Stream(_) => Some((0, 1)),
@@ -98,14 +114,15 @@ impl<'a> Graph<'a> {
     pub(super) fn width(&self, sources: &[Source]) -> Option<usize> {
         sources.iter().try_fold(0usize, |sum, s| {
             sum.checked_add(match s {
-                Source::Input | Source::Stream(_) => self.inputs?,
+                Source::Input => self.streams.first().copied().or(self.inputs)?,
+                Source::Stream(k) => *self.streams.get(*k)?,
                 Source::Node(k) => *self.widths.get(*k)?,
             })
         })
     }
 
-    /// The first layer that takes the network's input tells its width.
-    fn learn(&mut self, from: &[Source], needed: Option<usize>) -> Option<usize> {
+    /// The width of sources, joined. The first layer that takes the network's input tells that one's width.
+    pub(super) fn learn(&mut self, from: &[Source], needed: Option<usize>) -> Option<usize> {
         let rest: Vec<Source> = from.iter().copied().filter(|s| *s != Source::Input).collect();
         if self.inputs.is_none() && rest.len() + 1 == from.len() {
             self.inputs = needed?.checked_sub(self.width(&rest)?).filter(|n| *n > 0);
@@ -115,21 +132,23 @@ impl<'a> Graph<'a> {
 
     /// A dense layer of the identity, with an activation.
     pub(super) fn identity(&mut self, name: &str, from: &Value, activation: Activation) -> Result<Source> {
-        self.sum(name, from, self.width(&from.sources).unwrap_or(0), activation)
-    }
-
-    /// A dense layer of identities side by side: the sum of values of `width` each, with an activation.
-    pub(super) fn sum(&mut self, name: &str, from: &Value, width: usize, activation: Activation) -> Result<Source> {
-        let inputs = self.width(&from.sources).unwrap_or(0);
-        // The matrix has about the square of the width.
-        if width == 0 || inputs > 1 << 10 {
-            let cause = format!("{inputs} values are too many or too few for a layer without weights");
+        let width = self.width(&from.sources).unwrap_or(0);
+        // The matrix has the square of the width.
+        if width == 0 || width > 1 << 10 {
+            let cause = format!("{width} values are too many or too few for a layer without weights");
             return Err(self.tensors.refuse(name, cause, "put it behind a Linear layer"));
         }
-        let w = Matrix::from_fn(width, inputs, |r, c| f64::from(u8::from(c % width == r)));
-        let dense = Layer::Dense(Dense { w, b: vec![0.0; width], activation });
+        let dense = Layer::Dense(Dense { w: Matrix::diagonal(&vec![1.0; width]), b: vec![0.0; width], activation });
         let node = Node { last: from.final_step, ..Node::new(name, dense, from.sources.clone()) };
         self.push(node, None)
+    }
+
+    /// A value as that of one source.
+    pub(super) fn single(&mut self, name: &str, value: &Value) -> Result<Source> {
+        match value.sources[..] {
+            [source] if !value.final_step => Ok(source),
+            _ => self.identity(name, value, Activation::Linear),
+        }
     }
 
     /// Gives a linear dense layer its activation, if the value is one.
@@ -202,6 +221,7 @@ impl<'a> Graph<'a> {
 
     pub(super) fn finish(self, name: String) -> Network {
         let input = InputMap::identity(self.inputs.unwrap_or(0));
-        Network { name, nodes: self.nodes, heads: self.heads, input, streams: Vec::new(), window: None, mask: None }
+        let streams = if self.streams.len() > 1 { self.streams } else { Vec::new() };
+        Network { name, nodes: self.nodes, heads: self.heads, input, streams, window: None, mask: None }
     }
 }

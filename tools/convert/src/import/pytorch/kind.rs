@@ -13,31 +13,45 @@ pub(super) enum Kind {
     Linear,
     Embedding,
     LayerNorm,
+    RmsNorm,
     BatchNorm,
     Conv1d,
+    Attention,
+    /// A table of positions, added.
+    Position,
     /// An activation of its own, without tensors.
     Activation,
     /// Several steps joined, without tensors.
     Flatten,
     /// Several layers added, without tensors.
     Sum,
+    /// Several layers multiplied, without tensors.
+    Product,
     /// Of the training only.
     Unused,
 }
 
 /// Every kind: its name in `model.toml`, and the options that an entry of it may have.
-const KINDS: [(Kind, &str, &[&str]); 12] = [
+const KINDS: [(Kind, &str, &[&str]); 16] = [
     (Kind::Lstm, "lstm", &["last", "initial"]),
     (Kind::Gru, "gru", &["last", "initial"]),
     (Kind::Rnn, "rnn", &["last", "initial", "nonlinearity"]),
     (Kind::Linear, "linear", &["activation", "last"]),
     (Kind::Embedding, "embedding", &[]),
     (Kind::LayerNorm, "layernorm", &["activation", "epsilon", "last"]),
+    (Kind::RmsNorm, "rmsnorm", &["activation", "epsilon", "last"]),
     (Kind::BatchNorm, "batchnorm", &["activation", "epsilon", "last"]),
     (Kind::Conv1d, "conv1d", &["activation", "stride", "dilation", "padding", "groups", "last"]),
+    (
+        Kind::Attention,
+        "attention",
+        &["heads", "kv_heads", "window", "causal", "score", "v", "rope", "ages", "activation", "last"],
+    ),
+    (Kind::Position, "position", &["activation", "last"]),
     (Kind::Activation, "activation", &["activation", "last"]),
     (Kind::Flatten, "flatten", &["steps"]),
     (Kind::Sum, "sum", &["activation", "last"]),
+    (Kind::Product, "product", &["activation", "last"]),
     (Kind::Unused, "unused", &[]),
 ];
 
@@ -46,9 +60,14 @@ impl Kind {
         matches!(self, Kind::Lstm | Kind::Gru | Kind::Rnn)
     }
 
+    /// Whether the entry takes its inputs apart and not joined.
+    pub(super) fn takes_several(self) -> bool {
+        matches!(self, Kind::Sum | Kind::Product | Kind::Attention)
+    }
+
     /// Whether the module has no tensors.
     fn is_bare(self) -> bool {
-        matches!(self, Kind::Activation | Kind::Flatten | Kind::Sum)
+        matches!(self, Kind::Activation | Kind::Flatten | Kind::Sum | Kind::Product)
     }
 
     fn name(self) -> &'static str {
@@ -86,6 +105,9 @@ pub(super) fn guess(tensors: &Tensors, module: &str) -> Result<Guess> {
             });
         }
     }
+    if tensors.has(module, "in_proj_weight") || tensors.has(module, "q_proj_weight") {
+        return Ok(Guess::Sure(Kind::Attention));
+    }
     if tensors.has(module, "weight_ih_l0") || tensors.has(module, "weight_ih") {
         return Ok(Guess::Sure(Kind::Lstm));
     }
@@ -114,18 +136,29 @@ pub(super) fn decide(tensors: &Tensors, entry: &Entry, first: bool) -> Result<Ki
     let said = said(tensors, entry)?;
     let kind = match said {
         Some(kind) if kind.is_bare() && !tensors.modules().contains(entry.name.as_str()) => kind,
+        // Its tensors may be elsewhere.
+        Some(kind @ (Kind::Attention | Kind::Position)) => kind,
         _ => of_tensors(tensors, entry, said, first)?,
     };
     heeded(tensors, entry, kind)?;
     Ok(kind)
 }
 
-/// What `model.toml` says, by the names of this module or those of `torch.nn`.
+/// Whether an entry says that it is of a kind.
+pub(super) fn is_of(entry: &Entry, kind: Kind) -> bool {
+    entry.kind.as_deref().and_then(named) == Some(kind)
+}
+
+/// The kind by the name of this module or that of `torch.nn`.
+fn named(name: &str) -> Option<Kind> {
+    let plain = name.to_lowercase().replace("batchnorm1d", "batchnorm").replace("cell", "").replace("multihead", "");
+    KINDS.iter().find(|k| k.1 == plain).map(|k| k.0)
+}
+
+/// What `model.toml` says.
 fn said(tensors: &Tensors, entry: &Entry) -> Result<Option<Kind>> {
     let Some(name) = &entry.kind else { return Ok(None) };
-    let plain = name.to_lowercase().replace("batchnorm1d", "batchnorm").replace("cell", "");
-    let kind = KINDS.iter().find(|k| k.1 == plain);
-    kind.map(|k| Some(k.0)).ok_or_else(|| {
+    named(name).map(Some).ok_or_else(|| {
         let kinds: Vec<&str> = KINDS.iter().map(|k| k.1).collect();
         let remedy = format!("use {}", kinds.join(", "));
         tensors.refuse(&entry.name, format!("unknown kind \"{name}\""), remedy)
@@ -143,8 +176,8 @@ fn of_tensors(tensors: &Tensors, entry: &Entry, said: Option<Kind>, first: bool)
     }
     match (guess(tensors, module)?, said) {
         (Guess::Sure(sure), said) if said.is_none_or(|kind| kind == sure) => Ok(sure),
-        (Guess::Table, Some(kind @ (Kind::Linear | Kind::Embedding))) => Ok(kind),
-        (Guess::List, Some(Kind::LayerNorm)) => Ok(Kind::LayerNorm),
+        (Guess::Table, Some(kind @ (Kind::Linear | Kind::Embedding)))
+        | (Guess::List, Some(kind @ (Kind::LayerNorm | Kind::RmsNorm))) => Ok(kind),
         // A table of the values of another layer, or with an activation behind it.
         (Guess::Table, None) if !first || entry.activation.is_some() => Ok(Kind::Linear),
         (Guess::Table, None) => {
@@ -155,7 +188,7 @@ fn of_tensors(tensors: &Tensors, entry: &Entry, said: Option<Kind>, first: bool)
         (Guess::List, None) => {
             let shape = tensors.shape(module, "weight").unwrap_or_default();
             let cause = format!("its \"weight\" of shape {shape:?} may be that of a LayerNorm or of other layers");
-            let remedy = "if it is a LayerNorm, say kind = \"layernorm\" in its [[layer]] of model.toml";
+            let remedy = "say kind = \"layernorm\" or kind = \"rmsnorm\" in its [[layer]] of model.toml, if it is one";
             Err(tensors.refuse(module, cause, remedy))
         }
         (_, said) => {
@@ -178,6 +211,14 @@ fn heeded(tensors: &Tensors, entry: &Entry, kind: Kind) -> Result<()> {
         ("steps", entry.steps.is_some()),
         ("last", entry.last.is_some()),
         ("initial", !entry.initial.is_empty()),
+        ("heads", entry.heads.is_some()),
+        ("kv_heads", entry.kv_heads.is_some()),
+        ("window", entry.window.is_some()),
+        ("causal", entry.causal.is_some()),
+        ("score", entry.score.is_some()),
+        ("v", entry.v.is_some()),
+        ("rope", entry.rope.is_some()),
+        ("ages", entry.ages.is_some()),
     ];
     let stray = said.iter().find(|(name, said)| *said && !kind.options().contains(name));
     let Some((name, _)) = stray else { return Ok(()) };

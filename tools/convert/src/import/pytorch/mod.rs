@@ -2,26 +2,29 @@
 //!
 //! * [`tensors`]: the tensors of a file, whichever kind it is; [`checkpoint`]: those of `torch.save`.
 //! * [`kind`]: which layer a module is.
-//! * [`recurrent`], [`stateless`]: its tensors as layers of the network.
+//! * [`recurrent`], [`attention`], [`stateless`]: its tensors as layers of the network.
 //! * [`build`], [`graph`]: how they are joined.
 
+mod attention;
 mod build;
 mod checkpoint;
 mod graph;
 mod kind;
 mod recurrent;
 mod stateless;
-mod tensors;
+pub(super) mod tensors;
 
+use super::Options;
 use super::map::{Entry, Map};
 use crate::error::{Error, Result};
+use attention::{Place, owns};
 use cellstate_reference::Network;
-use kind::{Guess, Kind, guess};
+use kind::{Guess, Kind, guess, is_of};
 use std::collections::HashSet;
 use std::path::Path;
 use tensors::{Tensors, join};
 
-pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
+pub(super) fn load(path: &Path, map: Option<&Map>, options: Options) -> Result<Network> {
     let tensors = Tensors::load(path)?;
     let deduced;
     let entries = match map.map(Map::layers) {
@@ -34,9 +37,9 @@ pub(super) fn load(path: &Path, map: Option<&Map>) -> Result<Network> {
             &deduced
         }
     };
-    let outputs: Vec<&str> = map.into_iter().flat_map(Map::outputs).collect();
+    let place = Place { window: options.window.or(map.and_then(Map::window)), memory: options.memory };
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    build::build(&tensors, entries, &outputs, stem)
+    build::build(&tensors, entries, map, place, stem)
 }
 
 /// The most entries of a map, so that no file takes long.
@@ -53,10 +56,13 @@ fn named_once(tensors: &Tensors, entries: &[Entry]) -> Result<()> {
         let cause = "model.toml names it twice";
         return Err(tensors.refuse(&twice.name, cause, "name each of the file's layers once"));
     }
-    // Parameters of the model itself that are states of its layers.
-    let states: HashSet<&str> = entries.iter().flat_map(|e| &e.initial).map(String::as_str).collect();
-    let state = |module: &str| tensors.of(module).all(|name| states.contains(join(module, name).as_str()));
-    match tensors.modules().iter().find(|m| !names.contains(m.as_str()) && !state(m.as_str())) {
+    // Parameters of the model itself that are states or other parts of its layers.
+    let positions = entries.iter().filter(|e| is_of(e, Kind::Position)).map(|e| &e.name);
+    let parts = entries.iter().flat_map(|e| e.initial.iter().chain(&e.v).chain(&e.ages)).chain(positions);
+    let parts: HashSet<&str> = parts.map(String::as_str).collect();
+    let part = |module: &str| tensors.of(module).all(|name| parts.contains(join(module, name).as_str()));
+    let inside = |module: &str| entries.iter().any(|e| owns(tensors, e, module));
+    match tensors.modules().iter().find(|m| !names.contains(m.as_str()) && !part(m) && !inside(m)) {
         Some(unused) => {
             let remedy = "add a [[layer]] for it, with kind = \"unused\" if only the training needs it";
             Err(tensors.refuse(unused, "model.toml does not name it", remedy))

@@ -1,4 +1,4 @@
-//! `nn.Linear`, `nn.Embedding`, `nn.LayerNorm`, `nn.BatchNorm1d` and `nn.Conv1d`.
+//! `nn.Linear`, `nn.Embedding`, `nn.LayerNorm`, `nn.RMSNorm`, `nn.BatchNorm1d`, `nn.Conv1d`, and tables of positions.
 
 use super::kind::Kind;
 use super::tensors::Tensors;
@@ -8,6 +8,9 @@ use cellstate_reference::{Activation, Dense, Layer, Matrix};
 
 /// What PyTorch adds to a variance unless told otherwise.
 const EPSILON: f64 = 1e-5;
+
+/// What `nn.RMSNorm` adds: the difference of 1 and the next 32-bit float.
+const RMS_EPSILON: f64 = f32::EPSILON as f64;
 
 /// The most values of the matrix of a convolution in groups, which is larger than the tensor in the file.
 const LARGEST: usize = 1 << 22;
@@ -28,8 +31,24 @@ pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Ve
             tensors.only(module, &["weight", "bias"])?;
             let ([width], scale) = tensors.values(module, "weight", [0])?;
             let offset = tensors.vector(module, "bias", width, 0.0)?;
-            Ok(one(Layer::LayerNorm { scale: scale.to_vec(), offset, epsilon: epsilon(tensors, entry)?, rms: false }))
+            Ok(one(Layer::LayerNorm {
+                scale: scale.to_vec(),
+                offset,
+                epsilon: epsilon(tensors, entry, EPSILON)?,
+                rms: false,
+            }))
         }
+        Kind::RmsNorm => {
+            tensors.only(module, &["weight"])?;
+            let ([width], scale) = tensors.values(module, "weight", [0])?;
+            let epsilon = epsilon(tensors, entry, RMS_EPSILON)?;
+            Ok(one(Layer::LayerNorm { scale: scale.to_vec(), offset: vec![0.0; width], epsilon, rms: true }))
+        }
+        Kind::Position if tensors.has(module, "weight") => {
+            tensors.only(module, &["weight"])?;
+            Ok(one(Layer::Position(tensors.matrix(module, "weight", [0, 0])?)))
+        }
+        Kind::Position => Ok(one(Layer::Position(tensors.table(module)?))),
         Kind::BatchNorm => Ok(one(batch_norm(tensors, entry)?)),
         Kind::Conv1d => conv(tensors, entry),
         _ => {
@@ -41,8 +60,8 @@ pub(super) fn layers(tensors: &Tensors, kind: Kind, entry: &Entry) -> Result<(Ve
     }
 }
 
-fn epsilon(tensors: &Tensors, entry: &Entry) -> Result<f64> {
-    let epsilon = entry.epsilon.unwrap_or(EPSILON);
+fn epsilon(tensors: &Tensors, entry: &Entry, default: f64) -> Result<f64> {
+    let epsilon = entry.epsilon.unwrap_or(default);
     if epsilon.is_finite() && epsilon >= 0.0 {
         return Ok(epsilon);
     }
@@ -57,7 +76,7 @@ fn batch_norm(tensors: &Tensors, entry: &Entry) -> Result<Layer> {
     let (_, variance) = tensors.values(module, "running_var", [width])?;
     let weight = tensors.vector(module, "weight", width, 1.0)?;
     let bias = tensors.vector(module, "bias", width, 0.0)?;
-    let epsilon = epsilon(tensors, entry)?;
+    let epsilon = epsilon(tensors, entry, EPSILON)?;
     let scale: Vec<f64> = weight.iter().zip(variance).map(|(w, v)| w / (v + epsilon).sqrt()).collect();
     let offset = bias.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
     Ok(Layer::Affine { scale, offset })

@@ -14,13 +14,13 @@ const LIMIT: usize = 1 << 29;
 const TENSORS: usize = 1024;
 
 /// One tensor.
-pub(super) struct Tensor {
-    pub(super) shape: Vec<usize>,
-    pub(super) values: Values,
+pub(in crate::import) struct Tensor {
+    pub(in crate::import) shape: Vec<usize>,
+    pub(in crate::import) values: Values,
 }
 
 /// What a tensor holds.
-pub(super) enum Values {
+pub(in crate::import) enum Values {
     /// In row-major order.
     Floats(Vec<f64>),
     /// The name of another type.
@@ -29,7 +29,7 @@ pub(super) enum Values {
 
 /// The float types that weights come in.
 #[derive(Clone, Copy)]
-pub(super) enum Float {
+pub(in crate::import) enum Float {
     F16,
     Bf16,
     F32,
@@ -38,7 +38,7 @@ pub(super) enum Float {
 
 impl Float {
     /// Values from little-endian bytes.
-    pub(super) fn decode(self, bytes: &[u8]) -> Values {
+    pub(in crate::import) fn decode(self, bytes: &[u8]) -> Values {
         Values::Floats(match self {
             Float::F16 => bytes.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).into()).collect(),
             Float::Bf16 => bytes.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).into()).collect(),
@@ -49,14 +49,14 @@ impl Float {
 }
 
 /// All tensors of a file, by names without the prefixes that wrappers add.
-pub(super) struct Tensors<'a> {
-    pub(super) path: &'a Path,
+pub(in crate::import) struct Tensors<'a> {
+    pub(in crate::import) path: &'a Path,
     all: BTreeMap<String, Tensor>,
     modules: BTreeSet<String>,
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) fn load(path: &'a Path) -> Result<Self> {
+    pub(in crate::import) fn load(path: &'a Path) -> Result<Self> {
         let all = match path.extension().and_then(|e| e.to_str()) {
             Some("safetensors") => safetensors(path)?,
             _ => checkpoint::load(path)?,
@@ -84,33 +84,38 @@ impl<'a> Tensors<'a> {
     }
 
     /// The module of each tensor: what stands before the last dot.
-    pub(super) fn modules(&self) -> &BTreeSet<String> {
+    pub(in crate::import) fn modules(&self) -> &BTreeSet<String> {
         &self.modules
     }
 
+    /// Every tensor's full name.
+    pub(in crate::import) fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.keys().map(String::as_str)
+    }
+
     /// The modules in quotes, for errors.
-    pub(super) fn list(&self) -> String {
+    pub(in crate::import) fn list(&self) -> String {
         self.modules.iter().map(|m| format!("\"{m}\"")).collect::<Vec<_>>().join(", ")
     }
 
     /// The names of a module's tensors within it.
-    pub(super) fn of<'t>(&'t self, module: &'t str) -> impl Iterator<Item = &'t str> {
+    pub(in crate::import) fn of<'t>(&'t self, module: &'t str) -> impl Iterator<Item = &'t str> {
         let prefix = join(module, "");
         let inside = self.all.range(prefix.clone()..).map(|(name, _)| name).take_while(move |n| n.starts_with(&prefix));
         inside.map(|name| split(name)).filter(move |(of, _)| *of == module).map(|(_, short)| short)
     }
 
-    pub(super) fn has(&self, module: &str, name: &str) -> bool {
+    pub(in crate::import) fn has(&self, module: &str, name: &str) -> bool {
         self.all.contains_key(&join(module, name))
     }
 
     /// The shape of a tensor, if there is one.
-    pub(super) fn shape(&self, module: &str, name: &str) -> Option<&[usize]> {
+    pub(in crate::import) fn shape(&self, module: &str, name: &str) -> Option<&[usize]> {
         self.all.get(&join(module, name)).map(|t| &t.shape[..])
     }
 
     /// The values of a tensor of `shape`; zero stands for any number.
-    pub(super) fn values<const N: usize>(
+    pub(in crate::import) fn values<const N: usize>(
         &self,
         module: &str,
         name: &str,
@@ -134,7 +139,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// Vectors of `width` values, `count` of them, in a tensor by its full name, whatever its other dimensions are.
-    pub(super) fn vectors(&self, module: &str, full: &str, count: usize, width: usize) -> Result<&[f64]> {
+    pub(in crate::import) fn vectors(&self, module: &str, full: &str, count: usize, width: usize) -> Result<&[f64]> {
         let wrong = |cause: String| self.refuse(module, cause, "name tensors as the state dict does");
         let tensor = self.all.get(full).ok_or_else(|| wrong(format!("the file has no tensor \"{full}\"")))?;
         match &tensor.values {
@@ -150,19 +155,37 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// A table by its full name: two dimensions, beside such as are 1.
+    pub(in crate::import) fn table(&self, full: &str) -> Result<Matrix> {
+        let wrong = |cause: String| self.refuse(full, cause, "name a table of positions as the state dict does");
+        let tensor = self.all.get(full).ok_or_else(|| wrong(format!("the file has no tensor \"{full}\"")))?;
+        let rows = tensor.shape.iter().rev().skip(1).copied();
+        match (&tensor.values, tensor.shape.last()) {
+            (Values::Floats(values), Some(&cols))
+                if tensor.shape.len() > 1
+                    && !values.is_empty()
+                    && rows.clone().filter(|d| *d != 1).count() <= 1
+                    && rows.clone().product::<usize>().checked_mul(cols) == Some(values.len()) =>
+            {
+                Ok(Matrix { rows: rows.product(), cols, data: values.clone() })
+            }
+            _ => Err(wrong(format!("\"{full}\" of shape {:?} is no table of floats", tensor.shape))),
+        }
+    }
+
     /// A tensor's name within a module, if it is in that.
-    pub(super) fn within<'n>(&self, module: &str, full: &'n str) -> Option<&'n str> {
+    pub(in crate::import) fn within<'n>(&self, module: &str, full: &'n str) -> Option<&'n str> {
         let (of, short) = split(full);
         (of == module && self.all.contains_key(full)).then_some(short)
     }
 
-    pub(super) fn matrix(&self, module: &str, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+    pub(in crate::import) fn matrix(&self, module: &str, name: &str, shape: [usize; 2]) -> Result<Matrix> {
         let ([rows, cols], values) = self.values(module, name, shape)?;
         Ok(Matrix { rows, cols, data: values.to_vec() })
     }
 
     /// A list of `count` values, or of `default` if the file has none.
-    pub(super) fn vector(&self, module: &str, name: &str, count: usize, default: f64) -> Result<Vec<f64>> {
+    pub(in crate::import) fn vector(&self, module: &str, name: &str, count: usize, default: f64) -> Result<Vec<f64>> {
         if !self.has(module, name) {
             return Ok(vec![default; count]);
         }
@@ -170,13 +193,13 @@ impl<'a> Tensors<'a> {
     }
 
     /// No tensor of a module is left out: another one means another kind of module, or a layer that is missing.
-    pub(super) fn only(&self, module: &str, known: &[impl AsRef<str>]) -> Result<()> {
+    pub(in crate::import) fn only(&self, module: &str, known: &[impl AsRef<str>]) -> Result<()> {
         let unused = self.of(module).find(|name| known.iter().all(|k| k.as_ref() != *name));
         unused.map_or(Ok(()), |name| Err(self.unknown(module, name)))
     }
 
     /// A tensor that no supported layer has.
-    pub(super) fn unknown(&self, module: &str, name: &str) -> Error {
+    pub(in crate::import) fn unknown(&self, module: &str, name: &str) -> Error {
         let remedy = if name.ends_with("weight_g") || name.ends_with("weight_v") {
             "before you save it, call torch.nn.utils.remove_weight_norm"
         } else if name.ends_with("_orig") || name.ends_with("_mask") {
@@ -187,13 +210,18 @@ impl<'a> Tensors<'a> {
         self.refuse(module, format!("its tensor \"{name}\" belongs to no supported layer"), remedy)
     }
 
-    pub(super) fn refuse(&self, module: &str, cause: impl std::fmt::Display, remedy: impl std::fmt::Display) -> Error {
+    pub(in crate::import) fn refuse(
+        &self,
+        module: &str,
+        cause: impl std::fmt::Display,
+        remedy: impl std::fmt::Display,
+    ) -> Error {
         Error::new(self.path, cause, remedy).in_layer(module)
     }
 }
 
 /// Whether tensors of these sizes may be read; none of them if their number overflows.
-pub(super) fn bounded<'s>(path: &Path, shapes: impl Iterator<Item = &'s [usize]>) -> Result<()> {
+pub(in crate::import) fn bounded<'s>(path: &Path, shapes: impl Iterator<Item = &'s [usize]>) -> Result<()> {
     let count = |shape: &[usize]| shape.iter().try_fold(size_of::<f64>(), |n, d| n.checked_mul(*d));
     let shapes: Vec<&[usize]> = shapes.collect();
     if shapes.len() > TENSORS {
@@ -240,6 +268,6 @@ fn split(name: &str) -> (&str, &str) {
 }
 
 /// A tensor's name from its module and its name within it.
-pub(super) fn join(module: &str, name: &str) -> String {
+pub(in crate::import) fn join(module: &str, name: &str) -> String {
     if module.is_empty() { name.to_owned() } else { format!("{module}.{name}") }
 }
