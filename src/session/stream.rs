@@ -16,6 +16,7 @@ impl Stream {
 
     /// Stream `number`, if this build has it.
     #[inline(always)]
+    #[allow(clippy::unnecessary_wraps, reason = "a build with one stream has no others")]
     pub(super) const fn new(number: usize) -> Option<Self> {
         #[cfg(feature = "layers")]
         return Some(Self { number });
