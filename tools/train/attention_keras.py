@@ -49,8 +49,8 @@ def heads(**more):
     return l.MultiHeadAttention(**{"num_heads": 2, "key_dim": 3, "name": "attention"} | more)
 
 
-def memory(x):
-    return l.GRU(5, return_sequences=True, name="memory")(x)
+def memory(x, units=5):
+    return l.GRU(units, return_sequences=True, name="memory")(x)
 
 
 def last_asks():
@@ -96,7 +96,7 @@ MODELS = {
     "heads_causal": over(lambda x, h: heads()(h, h, use_causal_mask=True)),
     "heads_cross": over(lambda x, h: heads()(h, memory(x))),
     "heads_cross_causal": over(lambda x, h: heads()(h, memory(x), use_causal_mask=True)),
-    "heads_apart": over(lambda x, h: heads(value_dim=2, output_shape=5)(h, l.Dense(5, name="values")(h), key=memory(x))),
+    "heads_apart": over(lambda x, h: heads(value_dim=2, output_shape=5)(h, l.Dense(5, name="values")(h), key=memory(x, 4))),
     "heads_unbiased": over(lambda x, h: heads(use_bias=False)(h, h)),
     "grouped": over(
         lambda x, h: l.GroupQueryAttention(head_dim=3, num_query_heads=4, num_key_value_heads=2, name="attention")(h, h)

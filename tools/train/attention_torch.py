@@ -90,17 +90,19 @@ def multi_head():
     save(
         "mha_apart",
         Net(
-            lambda m, x: m.fc(multihead(m.attention, y := m.rnn(x)[0], x, m.values(y))),
+            lambda m, x: m.fc(multihead(m.attention, y := m.rnn(x)[0], m.keys(y), m.values(y))),
             rnn=lstm(),
-            values=nn.Linear(WIDTH, 7),
-            attention=heads(kdim=FEATURES, vdim=7),
+            keys=nn.Linear(WIDTH, 4),
+            values=nn.Linear(WIDTH, 12),
+            attention=heads(kdim=4, vdim=12),
             fc=nn.Linear(WIDTH, 3),
         ),
         "safetensors",
         [
             entry("rnn"),
-            entry("values"),
-            attention(heads=HEADS, window=RING, from_=["rnn", "values", "input"]),
+            entry("keys"),
+            entry("values", from_=["rnn"]),
+            attention(heads=HEADS, window=RING, from_=["rnn", "keys", "values"]),
             entry("fc"),
         ],
     )
@@ -127,7 +129,7 @@ def plain():
     def aged(m, x):
         q, k, v = m.query(x), m.keys(x), m.values(x)
         age = (torch.arange(STEPS)[:, None] - torch.arange(STEPS)[None]).clamp(0, RING - 1)
-        return m.fc(q + attend(q, k, v, bias=m.ages[age]))
+        return m.fc(q + attend(q, k, v, bias=m.ages[0, age]))
 
     net = Net(
         aged,
@@ -136,7 +138,7 @@ def plain():
         values=nn.Linear(FEATURES, WIDTH, bias=False),
         fc=nn.Linear(WIDTH, 3),
     )
-    net.ages = nn.Parameter(torch.zeros(RING))
+    net.ages = nn.Parameter(torch.zeros(1, RING))
     one = lambda name: entry(name, kind="linear", from_=["input"])
     save(
         "ages",
@@ -146,7 +148,7 @@ def plain():
             one("query"),
             one("keys"),
             one("values"),
-            attention("hop", score="dot", window=RING, ages="ages", from_=["query", "values", "keys"]),
+            attention("hop", score="dot", window=RING, ages="ages", from_=["query", "keys", "values"]),
             entry("sum", kind="sum", from_=["query", "hop"]),
             entry("fc"),
         ],
@@ -165,7 +167,7 @@ def plain():
         "safetensors",
         [
             entry("rnn"),
-            attention(score="additive", window=RING, from_=["rnn", "rnn"]),
+            attention(heads=1, score="additive", v="attention.v.weight", window=RING, from_=["rnn", "rnn"]),
             entry("fc", from_=["rnn", "attention"]),
         ],
     )

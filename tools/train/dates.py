@@ -150,7 +150,7 @@ def main():
     (OUT / "model.toml").write_text(
         "# Stream 0 takes letters, one a step: the place in letters.json plus 1, or 0 for any other. Stream 1 takes `begin`,\n"
         f"# then each symbol that was written; the attention sees the last {LONGEST} letters.\n"
-        f"window = {LONGEST}\nlabels = [{labels}]\n"
+        f"memory = {LONGEST}\nlabels = [{labels}]\n"
     )
     save_events(OUT / "test.npz", [events(text, iso) for text, iso, *_ in test[:1000]])
     calibration = [sample(generator, known) for _ in range(300)]

@@ -101,18 +101,21 @@ def judge(model, data, questions):
 
 def layers(hops):
     """The map: stream 0 asks, stream 1 tells."""
-    lines = [f"streams = [{len(QUESTION)}, {len(FACT)}]", f"labels = {json.dumps(ANSWERS)}"]
-    entry = lambda **keys: lines.append("\n[[layer]]\n" + "\n".join(f"{k.strip('_')} = {json.dumps(v)}" for k, v in keys.items()))
-    entry(name="question", from_=["input"])
+    lines = [f"labels = {json.dumps(ANSWERS)}"]
+    part = lambda kind, keys: lines.append(f"\n[[{kind}]]\n" + "\n".join(f"{k.strip('_')} = {json.dumps(v)}" for k, v in keys))
+    entry = lambda **keys: part("layer", keys.items())
+    for name, features in (("ask", QUESTION), ("tell", FACT)):
+        part("stream", {"name": name, "features": len(features)}.items())
+    entry(name="question", from_=["ask"])
     u = "question"
     for k in range(1, hops + 1):
         if k > 1:
             entry(name=f"next{k}", activation="relu", from_=[u])
             u = f"next{k}"
-        entry(name=f"keys{k}", from_=["input1"])
-        entry(name=f"values{k}", from_=["input1"])
+        entry(name=f"keys{k}", from_=["tell"])
+        entry(name=f"values{k}", from_=["tell"])
         entry(
-            name=f"hop{k}", kind="attention", score="dot", window=SLOTS, ages=f"ages{k}", from_=[u, f"values{k}", f"keys{k}"]
+            name=f"hop{k}", kind="attention", score="dot", window=SLOTS, ages=f"ages{k}", from_=[u, f"keys{k}", f"values{k}"]
         )
         entry(name=f"sum{k}", kind="sum", from_=[u, f"hop{k}"])
         u = f"sum{k}"

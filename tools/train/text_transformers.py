@@ -104,7 +104,7 @@ def main():
         with torch.no_grad():
             logits = logits_of(held_out[None, :length])[0].numpy()
         np.savez_compressed(OUT / f"{name}_framework.npz", logits=logits)
-        window = f"window = {WINDOW if name == 'llama' else LENGTH}\n"
+        window = f"memory = {WINDOW if name == 'llama' else LENGTH}\n"
         (OUT / f"{name}.toml").write_text(
             "# A sample is a character's place among the labels; the answer is the character that follows.\n"
             f"{window}labels = [{quoted(characters)}]\n"
