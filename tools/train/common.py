@@ -89,3 +89,22 @@ def write_map(path, head, labels, names, scale, offset, layers=""):
         "[input]  # model input = raw count * scale + offset\n"
         f"names = [{quoted(names)}]\nscale = [{row(scale)}]\noffset = [{row(offset)}]\n"
     )
+
+
+def save_events(path, sequences, **more):
+    """Writes sequences of events of several streams, each a list of (stream, sample, label), -1 for none, in order of time.
+
+    Rows are as wide as the widest stream; a narrower one's are filled up with zeros.
+    """
+    rows = [row for sequence in sequences for row in sequence]
+    x = np.zeros((len(rows), max(len(sample) for _, sample, _ in rows)), rows[0][1].dtype)
+    for row, (_, sample, _) in zip(x, rows):
+        row[: len(sample)] = sample
+    np.savez_compressed(
+        path,
+        x=x,
+        stream=np.array([stream for stream, _, _ in rows], np.int32),
+        lengths=np.array([len(s) for s in sequences], np.int32),
+        y=np.array([label for _, _, label in rows], np.int32),
+        **more,
+    )

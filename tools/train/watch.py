@@ -67,12 +67,9 @@ def accuracy(model, recordings, labels):
     return {"per_step": hit / steps, "steps": steps, "windowed": window_hit / windows, "windows": windows}
 
 
-def prepare(features, to_counts):
-    """Trains on the first `features` of each recording at 25 Hz; returns all that is to be written."""
-    torch.manual_seed(11)
-    torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(11)
+def recordings(features, to_counts):
+    """The first `features` of each recording at 25 Hz, labels, those of people trained on with where their last fifth begins
+    (which is never trained on), those of others, and the names of labels and features."""
     source = from_wheel(
         "seglearn==1.2.5",
         "seglearn/data/watch_dataset.npy",
@@ -81,9 +78,19 @@ def prepare(features, to_counts):
     d = np.load(source, allow_pickle=True).item()
     raw = [to_counts(np.asarray(r)[::2, :features]) for r in d["X"]]  # 50 Hz to 25 Hz
     labels, subject = [int(v) for v in d["y"]], d["subject"]
-    known = [i for i in range(len(raw)) if subject[i] not in UNSEEN]
+    cut = {i: int(len(raw[i]) * 0.8) for i in range(len(raw)) if subject[i] not in UNSEEN}
     unseen = [i for i in range(len(raw)) if subject[i] in UNSEEN]
-    cut = {i: int(len(raw[i]) * 0.8) for i in known}  # a known person's last fifth is never trained on
+    return raw, labels, cut, unseen, (d["y_labels"], d["X_labels"][:features])
+
+
+def prepare(features, to_counts):
+    """Trains on the first `features` of each recording at 25 Hz; returns all that is to be written."""
+    torch.manual_seed(11)
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(11)
+    raw, labels, cut, unseen, names = recordings(features, to_counts)
+    known = list(cut)
 
     fit = np.concatenate([raw[i][: cut[i]] for i in known]).astype(np.float64)
     mean, std = fit.mean(0), fit.std(0)
@@ -108,7 +115,7 @@ def prepare(features, to_counts):
         "unseen": (strangers, strange_labels),
         "calibration": (calibration, known_labels),
     }
-    return model, tensor, report, splits, (d["y_labels"], d["X_labels"][:features], 1 / std, -mean / std)
+    return model, tensor, report, splits, (*names, 1 / std, -mean / std)
 
 
 def write(out, stem, head, model, report, splits, names):
