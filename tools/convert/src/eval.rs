@@ -250,7 +250,9 @@ pub fn compare(
         if score == Score::Sequence && t + 1 != sequence.len() {
             return;
         }
-        if let Some(label) = sequence.label(t) {
+        // A negative label is none, and a step that brought no output has no answer.
+        let label = sequence.label(t).filter(|&label| label >= 0 && session.output().is_new());
+        if let Some(label) = label {
             let (f, i) = (decide_float(&scores), decide_int(session));
             report.scored += 1;
             report.right_float += u64::from(f == label);

@@ -142,6 +142,11 @@ impl Network {
         }
     }
 
+    /// The number of features of each stream.
+    pub fn widths(&self) -> Vec<usize> {
+        if self.streams.is_empty() { vec![self.inputs()] } else { self.streams.clone() }
+    }
+
     /// The features of a stream among all of the network's.
     pub fn features(&self, stream: usize) -> std::ops::Range<usize> {
         if self.streams.is_empty() {

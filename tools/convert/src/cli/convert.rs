@@ -67,7 +67,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(a: &Arguments) -> Done {
     let network = import::load(&a.model, a.options.options()).map_err(|e| e.to_string())?;
-    let data = files::sequences(&a.calibrate, network.inputs(), &network.nodes[0].name)?;
+    let data = files::sequences(&a.calibrate, &network.widths(), &network.nodes[0].name)?;
     a.data.check(&network, &data);
     let evaluation = a.summary.data(&network, &a.calibrate, &data)?;
     let source = a.model.file_name().unwrap_or_default().to_string_lossy();

@@ -40,7 +40,7 @@ pub(super) fn run(a: &Arguments) -> Done {
     let blob = files::Blob::read(&a.blob)?;
     let model = blob.model()?;
     let network = import::load(&a.reference, a.options.options()).map_err(|e| e.to_string())?;
-    let data = files::sequences(&a.data, network.inputs(), &network.nodes[0].name)?;
+    let data = files::sequences(&a.data, &network.widths(), &network.nodes[0].name)?;
     a.units.check(&network, &data);
     let score = super::score(a.per, &data);
     let bar = files::progress("comparing", data.sequences.len());

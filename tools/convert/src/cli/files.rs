@@ -37,8 +37,19 @@ pub(super) fn aligned(bytes: &[u8]) -> Vec<u32> {
 }
 
 /// Data whose samples have `inputs` features.
-pub(super) fn sequences(path: &Path, inputs: usize, layer: &str) -> Result<Sequences, String> {
+///
+/// `streams` are the features of each input stream, whose samples stand in rows of the widest.
+pub(super) fn sequences(path: &Path, streams: &[usize], layer: &str) -> Result<Sequences, String> {
     let data = data::load(path).map_err(|e| e.to_string())?;
+    let last = data.sequences.iter().flat_map(|s| (0..s.len()).map(|t| s.stream(t))).max().unwrap_or(0);
+    if last >= streams.len() {
+        return Err(format!(
+            "{}: its array stream names stream {last} and the model has {}, counted from 0; give data of this model",
+            path.display(),
+            streams.len()
+        ));
+    }
+    let inputs = streams.iter().copied().max().unwrap_or(0);
     if data.features != inputs {
         return Err(format!(
             "{}: its samples have {} features and layer \"{layer}\" takes {inputs}; give data with the columns that the model was \

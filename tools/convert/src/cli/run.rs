@@ -41,7 +41,9 @@ pub(super) struct Arguments {
 pub(super) fn run(a: &Arguments) -> Done {
     let blob = files::Blob::read(&a.blob)?;
     let model = blob.model()?;
-    let data = files::sequences(&a.input, model.inputs(), "input")?;
+    let header = model.header();
+    let widths: Vec<usize> = (0..model.streams()).map(|k| header.stream_width(k)).collect();
+    let data = files::sequences(&a.input, &widths, "input")?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let names = names(&model);
     let mut written = match a.format {

@@ -37,7 +37,7 @@ impl Options {
     pub(super) fn data(&self, network: &Network, path: &Path, calibration: &Sequences) -> Result<Evaluation, String> {
         let name = |p: &Path| p.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (data, what) = match &self.evaluate {
-            Some(path) => (files::sequences(path, network.inputs(), &network.nodes[0].name)?, name(path)),
+            Some(path) => (files::sequences(path, &network.widths(), &network.nodes[0].name)?, name(path)),
             None => (calibration.clone(), format!("{}, the calibration data", name(path))),
         };
         let on = format!("{what}: {} steps in {} sequences", data.steps(), data.sequences.len());
