@@ -9,11 +9,13 @@
 //! * [`app`]: all of that in a loop, with a light and a log.
 //! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
 //!   [`mote`]: what both sides of such a run agree on.
+//! * [`recording`]: samples from memory at a timer's pace, and what is told of them.
 //!
 //! Requests over a serial port:
 //!
 //! * [`link`]: the messages and their frames, for firmware and host alike.
 //! * [`server`]: answers requests; it sees `embedded-io` traits and a [`server::Counter`], never a peripheral.
+//! * [`profile`]: answers with what each layer of a step took.
 //! * [`trial`]: blobs on pseudo-random samples, for benchmarks and for comparing kernels.
 
 #![no_std]
@@ -26,6 +28,8 @@ pub mod link;
 pub mod lockstep;
 pub mod mote;
 pub mod predictor;
+pub mod profile;
+pub mod recording;
 pub mod sampler;
 pub mod sensor;
 pub mod sensors;
