@@ -6,7 +6,7 @@
 //! * [`sampler`]: readings at a fixed rate into a queue, from an interrupt or a loop.
 //! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
 //! * [`clock`] tells the time in microseconds, and sleeps; `systick` is an alarm for that on Cortex-M.
-//! * [`app`]: all of that in a loop, with a light and a log.
+//! * [`app`]: all of that in a loop, with a light and a log; [`interrupt`]: the sampler's half of it in a timer's interrupt.
 //! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
 //!   [`mote`]: what both sides of such a run agree on.
 //! * [`recording`]: samples from memory at a timer's pace, and what is told of them.
@@ -24,6 +24,7 @@
 pub mod app;
 pub mod clock;
 pub mod debounce;
+pub mod interrupt;
 pub mod link;
 pub mod lockstep;
 pub mod mote;

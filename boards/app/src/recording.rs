@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Microseconds from one sample to the next: the watch model's step and the checksum take about 1.5 ms of the emulated
 /// Cortex-M4F's, so that most samples come while one is computed, and several during the steps that bridge a gap.
-pub const PERIOD: u32 = 2_000;
+pub const PERIOD: u32 = 1_500;
 /// As the boards with a motion sensor have them.
 pub const RULES: Rules = Rules { bridge: 5, debounce: 13 };
 /// In place of a recorded count: a sample that begins with it has no reading.
@@ -17,7 +17,7 @@ pub const FAILED: i16 = i16::MIN;
 /// Bytes before the first sample: the number of bytes, all of them.
 pub const PREFIX: usize = 4;
 
-/// What the board tells by itself.
+/// What the board tells by itself, when the recording is at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The debounced decision changed.
@@ -27,7 +27,7 @@ pub enum Event {
         /// The class.
         class: u16,
     },
-    /// The recording is at its end.
+    /// That was all.
     Ended(Summary),
 }
 

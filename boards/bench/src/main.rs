@@ -55,10 +55,8 @@ fn main() -> ! {
 /// The pack of trials in the memory that `build.rs` names.
 #[allow(unsafe_code, reason = "memory that the emulator filled")]
 fn trials() -> &'static [u8] {
-    let start: *const u32 = const { address(env!("TRIALS")) } as *const u32;
-    // SAFETY: the emulator put a pack here before the first instruction, and nothing writes to it; its first word is its
-    // length.
-    unsafe { core::slice::from_raw_parts(start.cast(), start.read_volatile() as usize) }
+    // SAFETY: the emulator put a pack there, which begins with its length.
+    unsafe { cellstate_qemu::loaded(const { address(env!("TRIALS")) }) }
 }
 
 const fn address(digits: &str) -> usize {

@@ -5,8 +5,8 @@
 #![warn(missing_docs)]
 
 pub use cellstate_qemu::counter::start as counter;
-use cellstate_qemu::virt::Uart;
 pub use cellstate_qemu::stack::Painted;
+use cellstate_qemu::virt::Uart;
 pub use cellstate_qemu::{ConstStaticCell, entry, fail};
 
 /// The serial port that the host is at.

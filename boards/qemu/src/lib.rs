@@ -29,7 +29,19 @@ pub use riscv_rt::entry;
 pub use static_cell::ConstStaticCell;
 
 use core::fmt::{self, Write};
+use core::slice;
 use semihosting::{process, sys::arm_compat::sys_writec};
+
+/// What the emulator loaded to an address, a multiple of 4; its first word is the number of its bytes.
+///
+/// # Safety
+/// There is memory for all of it, which the emulator filled before the first instruction, and nothing writes to it.
+#[allow(unsafe_code, reason = "memory that the emulator filled")]
+pub unsafe fn loaded(address: usize) -> &'static [u8] {
+    let start = address as *const u32;
+    // SAFETY: as the caller promised.
+    unsafe { slice::from_raw_parts(start.cast(), start.read_volatile() as usize) }
+}
 
 /// The emulator's console. The crate's own macros would bring in panics.
 struct Console;

@@ -44,7 +44,12 @@ impl Line {
     /// Lets it end a `wfi`; interrupts are masked from now on, so that it is not served.
     pub(crate) fn wake(self) {
         cortex_m::interrupt::disable();
-        // SAFETY: no critical section relies on this interrupt being masked, and it has no handler that could run.
+        self.serve();
+    }
+
+    /// Lets its handler run.
+    pub(crate) fn serve(self) {
+        // SAFETY: critical sections here mask all interrupts, and rely on none being masked by itself.
         unsafe { cortex_m::peripheral::NVIC::unmask(self) };
     }
 

@@ -7,6 +7,8 @@ use core::arch::asm;
 /// Words that are painted for one call; the deepest must stay well above.
 const WORDS: usize = 384;
 const PAINT: u32 = 0xA5C3_96E1;
+/// Words below the stack pointer that stay as they are: the frame of what paints may come to be there after the pointer was read.
+const FRAME: usize = 64;
 
 /// Words below a stack pointer.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl Painted {
     /// Paints what is below the caller, down to the end of the stack. Before interrupts are enabled.
     #[inline(never)]
     pub fn all() -> Self {
-        let top = pointer();
+        let top = pointer().wrapping_sub(FRAME);
         Self::below(top, (top as usize).saturating_sub(bounds().1 as usize) / 4)
     }
 
@@ -56,7 +58,7 @@ impl Painted {
     #[inline(always)]
     fn below(top: *mut u32, words: usize) -> Self {
         for k in 1..=words {
-            // SAFETY: below the stack pointer nothing lives; the stack has so many words, and no interrupt is enabled.
+            // SAFETY: below the frame of what paints nothing lives; the stack has so many words, and no interrupt is enabled.
             unsafe { top.sub(k).write_volatile(PAINT) };
         }
         Self { top, words }

@@ -1,8 +1,10 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `motes`, `test`, `bench` and `firmware`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `recorded`, `test`, `bench` and
+//! `firmware`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod boards;
 mod demo;
 mod emulator;
 mod firmware;
@@ -10,6 +12,8 @@ mod monitor;
 mod motes;
 mod packages;
 mod physical;
+mod recorded;
+mod replay;
 mod self_test;
 mod stream;
 mod test;
@@ -27,14 +31,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Convert the watch model, stream real data through it on the host and on the emulated board, and compare.
+    /// Convert the watch model, stream real data through it on the host and on an emulated board, and compare.
     Demo {
         /// On the host alone, where no emulator can be had.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["all", "board"])]
         host: bool,
+        #[command(flatten)]
+        boards: Boards,
+    },
+    /// Count what each layer of the watch model takes of a step on an emulated board.
+    Profile {
+        #[command(flatten)]
+        boards: Boards,
     },
     /// Read real temperatures from an emulated thermometer on the emulated board, and compare every forecast with the host's.
     Motes,
+    /// Sample a recording from a timer's interrupt on the emulated board while it computes: no sample is lost, and the bits are
+    /// the host's.
+    Recorded,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
     /// Build what `cellstate selftest --board` runs.
@@ -50,12 +64,32 @@ enum Command {
     Test,
 }
 
+/// Which emulated boards.
+#[derive(clap::Args)]
+struct Boards {
+    /// This one, may be repeated; without, qemu-mps2-an386.
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    board: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Boards {
+    fn chosen(&self) -> anyhow::Result<Vec<&'static str>> {
+        boards::chosen(&self.board, self.all)
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     // Every path below is relative to the root.
     std::env::set_current_dir(root())?;
     match Cli::parse().command {
-        Command::Demo { host } => demo::run(host),
+        Command::Demo { host: true, .. } => demo::run(&[]),
+        Command::Demo { boards, .. } => demo::run(&boards.chosen()?),
+        Command::Profile { boards } => boards::profile(&boards.chosen()?),
         Command::Motes => motes::run(),
+        Command::Recorded => recorded::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),

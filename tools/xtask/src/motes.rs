@@ -3,14 +3,15 @@
 //! Each mote is a board of its own. The host sets the temperature before each sample and expects what a session of its own comes
 //! to. A second run unplugs the sensor now and then.
 
+use crate::demo;
 use crate::emulator::{ARM, Board, ensure as ensure_emulators};
-use crate::{demo, firmware};
+use crate::firmware::{self, BOARD};
+use crate::replay::Replay;
 use anyhow::{Context, Result, bail, ensure};
 use cellstate::{Model, Session, State};
-use cellstate_app::debounce::Debounce;
 use cellstate_app::lockstep::{Request, Response, Taken};
 use cellstate_app::mote::RULES;
-use cellstate_app::predictor::{Decision, Predicted, class};
+use cellstate_app::predictor::Predicted;
 use cellstate_app::sampler::Sampled;
 use cellstate_app::sensor::Fault;
 use cellstate_convert::data::{self, Sequence, Sequences};
@@ -34,9 +35,7 @@ const RUNS: [(&str, Option<u64>); 2] = [("plugged", None), ("unplugged now and t
 /// Builds, runs and prints both runs beside each other.
 pub(crate) fn run() -> Result<()> {
     ensure_emulators(&[ARM])?;
-    let elf = firmware::mote()?;
-    let panics = firmware::panic_symbols(&elf)?;
-    ensure!(panics.is_empty(), "the firmware can panic: {}", panics.join(", "));
+    let elf = firmware::program(BOARD, "motes")?;
     let folder = Path::new(MODEL);
     let blob = std::fs::read(folder.join("motes.cell"))?;
     let words = demo::aligned(&blob);
@@ -101,9 +100,9 @@ fn all(elf: &Path, model: &Model, motes: &Sequences, outages: Option<u64>, repor
     let mut outages = outages.map(Outages::new);
     let bar = ProgressBar::new(motes.sequences.iter().map(Sequence::len).sum::<usize>() as u64);
     for mote in &motes.sequences {
-        let mut board = Board::start(elf, &[DEVICE])?;
+        let mut board = Board::start(&firmware::core(BOARD)?, elf, &[DEVICE])?;
         let mut state = Box::new(State::<STATE_BYTES>::new());
-        let mut replay = Replay::new(Session::new(model, &mut state)?);
+        let mut replay = Replay::new(Session::new(model, &mut state)?, RULES);
         for t in 0..mote.len() {
             let plugged = outages.as_mut().is_none_or(Outages::plugged);
             one(&mut board, &mut replay, mote, t, plugged, report)?;
@@ -133,7 +132,7 @@ fn one(
     let reading = if plugged { Ok(count) } else { Err(Fault::NoAcknowledge) };
     // How long it took is for the board to say.
     let latency = taken.decision.map_or(0, |decision| decision.latency);
-    let expected = replay.take(t as u32, reading, latency);
+    let expected = expected(replay, t as u32, reading, latency);
     report.samples += 1;
     report.read += u32::from(taken.reading == expected.reading);
     report.equal += u32::from(taken == expected);
@@ -181,63 +180,16 @@ fn add_up(board: &mut Board, replay: &Replay, samples: u32, all: &mut Predicted)
     Ok(())
 }
 
-/// The predictor's rules, once more and plainly.
-struct Replay<'a> {
-    session: Session<'a>,
-    debounce: Debounce,
-    /// The last good reading, and the samples since.
-    last: Option<i16>,
-    gap: u32,
-    counts: Predicted,
-}
-
-impl<'a> Replay<'a> {
-    fn new(session: Session<'a>) -> Self {
-        Self { session, debounce: Debounce::new(RULES.debounce), last: None, gap: 0, counts: Predicted::default() }
-    }
-
-    /// What the board should say.
-    fn take(&mut self, index: u32, reading: Result<i16, Fault>, latency: u32) -> Taken {
-        let decision = if let Ok(count) = reading {
-            Some(self.step(index, count, latency))
-        } else {
-            self.gap += 1;
-            self.counts.faults += 1;
-            None
-        };
-        Taken {
-            index,
-            reading: reading.map(|count| heapless::Vec::from_array([count])),
-            decision,
-            outputs: [0, 1].iter().flat_map(|&head| self.session.head(head).iter().collect::<Vec<_>>()).collect(),
-            digest: self.session.digest(),
-        }
-    }
-
-    fn input(&mut self, count: i16) {
-        // The board refuses a model of other inputs than one.
-        let _ = self.session.step_i16(&[count]);
-    }
-
-    fn step(&mut self, index: u32, count: i16, latency: u32) -> Decision {
-        match self.last {
-            Some(last) if self.gap <= RULES.bridge => {
-                (0..self.gap).for_each(|_| self.input(last));
-                self.counts.bridged += self.gap;
-            }
-            Some(_) => {
-                self.session.reset();
-                self.debounce.reset();
-                self.counts.resets += 1;
-            }
-            None => {}
-        }
-        (self.last, self.gap) = (Some(count), 0);
-        self.input(count);
-        self.counts.accepted += 1;
-        let class = class(&self.session.output());
-        let changed = self.debounce.step(class);
-        Decision { index, class, decided: self.debounce.decided(), changed, latency }
+/// What the board should say.
+fn expected(replay: &mut Replay, index: u32, reading: Result<i16, Fault>, latency: u32) -> Taken {
+    let counts = reading.map(|count| [count]);
+    let decision = replay.take(index, counts.as_ref().map(|c| &c[..]).map_err(|&e| e), latency);
+    Taken {
+        index,
+        reading: counts.map(heapless::Vec::from_array),
+        decision,
+        outputs: [0, 1].iter().flat_map(|&head| replay.session.head(head).iter().collect::<Vec<_>>()).collect(),
+        digest: replay.session.digest(),
     }
 }
 

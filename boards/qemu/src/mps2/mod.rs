@@ -3,6 +3,7 @@
 
 use crate::registers::{Line, Registers};
 
+pub mod led;
 pub mod sbcon;
 pub mod timers;
 pub mod uart;
@@ -18,6 +19,20 @@ pub struct Machine {
     alarm: Registers,
     alarmed: Line,
     ticks_per_microsecond: u32,
+    leds: Registers,
+}
+
+impl Machine {
+    /// Megahertz of the core, of its SysTick, and of the timers.
+    pub const fn mhz(&self) -> u32 {
+        self.ticks_per_microsecond
+    }
+}
+
+/// The recording that the emulator loaded into the PSRAM of AN385 or AN386, 16 MB that are nobody else's; nothing if it did not.
+pub fn recording() -> &'static [u8] {
+    // SAFETY: the memory is there, zero unless it was filled, and no linker script here gives it to anything.
+    unsafe { crate::loaded(0x2100_0000) }
 }
 
 /// Of AN385, a Cortex-M3, and AN386, a Cortex-M4F.
@@ -31,6 +46,8 @@ pub static AN385: Machine = Machine {
     alarm: unsafe { Registers::at(0x4000_1000) },
     alarmed: Line(9),
     ticks_per_microsecond: 25,
+    // SAFETY: this board's LEDs, which only shine.
+    leds: unsafe { Registers::at(0x4002_8000) },
 };
 
 /// Of AN505, a Cortex-M33, at the addresses for secure access, in which the core starts.
@@ -44,4 +61,6 @@ pub static AN505: Machine = Machine {
     alarm: unsafe { Registers::at(0x5000_1000) },
     alarmed: Line(4),
     ticks_per_microsecond: 20,
+    // SAFETY: this board's LEDs, which only shine.
+    leds: unsafe { Registers::at(0x5030_2000) },
 };

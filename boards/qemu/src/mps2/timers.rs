@@ -54,27 +54,65 @@ impl Holdable for Micros {
     }
 }
 
+/// An alarm that goes off once.
+#[derive(Debug)]
+pub struct Alarm(&'static Machine);
+
+impl Alarm {
+    /// For a program that serves its interrupt, the only one here that `DefaultHandler` is for.
+    pub fn served(machine: &'static Machine) -> Self {
+        machine.alarmed.serve();
+        Self(machine)
+    }
+
+    /// Goes off after so many nanoseconds, at least 1.
+    pub fn set(&mut self, ns: u64) {
+        let Machine { alarm, ticks_per_microsecond, .. } = self.0;
+        // Once: from an alarm that goes off again the emulator may wake up a period late.
+        alarm.write(RELOAD, 0);
+        let ticks = (ns * u64::from(*ticks_per_microsecond)).div_ceil(1000).max(1);
+        alarm.write(VALUE, u32::try_from(ticks).unwrap_or(u32::MAX));
+        alarm.write(CTRL, ENABLE | INTERRUPT);
+    }
+
+    /// Whether it went off.
+    fn is_over(&self) -> bool {
+        self.0.alarm.read(INTSTATUS) != 0
+    }
+
+    /// It was seen.
+    pub fn clear(&mut self) {
+        let Machine { alarm, alarmed, .. } = self.0;
+        alarm.write(CTRL, 0);
+        alarm.write(INTSTATUS, 1);
+        alarmed.clear();
+    }
+}
+
 /// A clock that can be held, and sleep.
 #[derive(Debug)]
-pub struct Timers(Micros);
+pub struct Timers {
+    clock: Micros,
+    alarm: Alarm,
+}
 
 impl Timers {
     /// The clock begins at 0, and is held.
     pub fn start(machine: &'static Machine) -> Self {
         machine.alarmed.wake();
-        Self(Micros::held(machine))
+        Self { clock: Micros::held(machine), alarm: Alarm(machine) }
     }
 }
 
 impl Clock for Timers {
     fn micros(&mut self) -> u32 {
-        self.0.micros()
+        self.clock.micros()
     }
 }
 
 impl Holdable for Timers {
     fn hold(&mut self, held: bool) {
-        self.0.hold(held);
+        self.clock.hold(held);
     }
 }
 
@@ -83,17 +121,10 @@ impl DelayNs for Timers {
         if ns == 0 {
             return;
         }
-        let Machine { alarm, alarmed, ticks_per_microsecond, .. } = self.0.machine;
-        // Once: from an alarm that goes off again the emulator may wake up a period late.
-        alarm.write(RELOAD, 0);
-        let ticks = (u64::from(ns) * u64::from(*ticks_per_microsecond)).div_ceil(1000);
-        alarm.write(VALUE, u32::try_from(ticks).unwrap_or(u32::MAX));
-        alarm.write(CTRL, ENABLE | INTERRUPT);
-        while alarm.read(INTSTATUS) == 0 {
+        self.alarm.set(ns.into());
+        while !self.alarm.is_over() {
             cortex_m::asm::wfi();
         }
-        alarm.write(CTRL, 0);
-        alarm.write(INTSTATUS, 1);
-        alarmed.clear();
+        self.alarm.clear();
     }
 }
