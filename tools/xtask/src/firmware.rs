@@ -138,7 +138,8 @@ pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
         let SectionFlags::Elf { sh_flags } = section.flags() else {
             continue;
         };
-        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
+        // Some link scripts call all RAM that is left a section of this name.
+        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 || section.name() == Ok(".stack") {
             continue;
         }
         let writable = sh_flags & u64::from(elf::SHF_WRITE) != 0;
