@@ -8,7 +8,7 @@
 //! * [`clock`] tells the time in microseconds, and sleeps; `systick` is an alarm for that on Cortex-M.
 //! * [`app`]: all of that in a loop, with a light and a log; [`interrupt`]: the sampler's half of it in a timer's interrupt.
 //! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
-//!   [`mote`]: what both sides of such a run agree on.
+//!   [`mote`] and [`lane`]: what both sides of such a run agree on.
 //! * [`recording`]: samples from memory at a timer's pace, and what is told of them.
 //!
 //! Requests over a serial port:
@@ -25,6 +25,7 @@ pub mod app;
 pub mod clock;
 pub mod debounce;
 pub mod interrupt;
+pub mod lane;
 pub mod link;
 pub mod lockstep;
 pub mod mote;

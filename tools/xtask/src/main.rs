@@ -1,5 +1,5 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `recorded`, `test`, `bench` and
-//! `firmware`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `bench`,
+//! `firmware` and `test`.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,8 @@ mod boards;
 mod demo;
 mod emulator;
 mod firmware;
+mod inject;
+mod lane;
 mod monitor;
 mod motes;
 mod packages;
@@ -46,6 +48,8 @@ enum Command {
     },
     /// Read real temperatures from an emulated thermometer on the emulated board, and compare every forecast with the host's.
     Motes,
+    /// Put a simulated lane with vehicles into an emulated magnetometer on the emulated board, and compare with the host.
+    Lane,
     /// Sample a recording from a timer's interrupt on the emulated board while it computes: no sample is lost, and the bits are
     /// the host's.
     Recorded,
@@ -89,6 +93,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo { boards, .. } => demo::run(&boards.chosen()?),
         Command::Profile { boards } => boards::profile(&boards.chosen()?),
         Command::Motes => motes::run(),
+        Command::Lane => lane::run(),
         Command::Recorded => recorded::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),

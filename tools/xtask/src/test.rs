@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, boards, emulator, firmware, motes, packages, physical, recorded, self_test};
+use crate::{bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test};
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -46,11 +46,12 @@ pub(crate) fn run() -> Result<()> {
     stages.count("physical boards", physical::build());
     stages.count("clippy on the physical boards", physical::clippy());
     stages.count("clippy on the emulated boards", firmware::clippy());
-    let emulated: [(&str, Stage); 7] = [
+    let emulated: [(&str, Stage); 8] = [
         ("emulated boards", boards::check),
         ("profile on the emulated boards", boards::check_profiles),
-        ("emulated board with a sensor", motes::run),
         ("sampling from an interrupt", recorded::run),
+        ("emulated board with a thermometer", motes::run),
+        ("emulated board with a magnetometer", lane::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),
