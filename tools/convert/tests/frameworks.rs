@@ -79,8 +79,8 @@ fn worst(
 
 /// The frameworks compute in 32-bit floats; what is due is 1e-5 on probabilities and hidden states.
 const TOLERANCE: f64 = 1e-5;
-/// Of logits that reach 30, after inputs that reach 20.
-const LANE_TOLERANCE: f64 = 1e-4;
+/// Of logits after a minute of inputs that reach 9: 2.1e-5.
+const LANE_TOLERANCE: f64 = 5e-5;
 
 #[test]
 fn the_reference_equals_keras() {
