@@ -1,5 +1,5 @@
 //! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `bench`,
-//! `firmware` and `test`.
+//! `firmware`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +18,10 @@ mod recorded;
 mod replay;
 mod self_test;
 mod stream;
+mod template;
 mod test;
 mod toolchain;
+mod tutorials;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -64,6 +66,13 @@ enum Command {
         #[arg(long, conflicts_with = "board")]
         physical: bool,
     },
+    /// Generate a project of `boards/template` for each of its boards, compare it with the board's own, and build it.
+    Template,
+    /// Run the commands of `docs/tutorials`, and compare what they print.
+    Tutorials {
+        /// Of this one alone.
+        name: Option<String>,
+    },
     /// Format, clippy, documentation, all host tests, the emulated boards, and a build for the physical ones.
     Test,
 }
@@ -98,6 +107,8 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
+        Command::Template => template::check(),
+        Command::Tutorials { name } => tutorials::run(name.as_deref()),
         Command::Test => test::run(),
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test};
+use crate::{
+    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, template, tutorials,
+};
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -45,6 +47,9 @@ pub(crate) fn run() -> Result<()> {
     println!("--- physical boards");
     stages.count("physical boards", physical::build());
     stages.count("clippy on the physical boards", physical::clippy());
+    println!("--- the template and the tutorials");
+    stages.count("template", template::check());
+    stages.count("tutorials", tutorials::run(None));
     stages.count("clippy on the emulated boards", firmware::clippy());
     let emulated: [(&str, Stage); 8] = [
         ("emulated boards", boards::check),
