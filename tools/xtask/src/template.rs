@@ -51,6 +51,7 @@ pub(crate) fn check() -> Result<()> {
             ("board", board),
             ("cellstate", &absolute(".")?.to_string_lossy()),
             ("model", &model.to_string_lossy()),
+            ("layers", "false"),
             ("period", "40_000"),
         ] {
             command.args(["--define", &format!("{name}={value}")]);

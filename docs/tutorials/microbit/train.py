@@ -1,4 +1,4 @@
-"""Trains a Keras LSTM on a wrist's accelerometer, step by step: python microbit.py FOLDER, with the cellstate checkout's folder."""
+"""Trains a Keras LSTM on a wrist's accelerometer, step by step: python train.py FOLDER, with the cellstate checkout's folder."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trains a PyTorch GRU on a watch's motion sensor, step by step: python pico.py FOLDER, with the cellstate checkout's folder."""
+"""Trains a PyTorch GRU on a watch's motion sensor, step by step: python train.py FOLDER, with the cellstate checkout's folder."""
 
 import sys
 from pathlib import Path
