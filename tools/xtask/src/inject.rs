@@ -25,14 +25,17 @@ const SAMPLES: u32 = 5000;
 /// A sensor that is never unplugged, and one that is.
 const RUNS: [(&str, Option<u64>); 2] = [("plugged", None), ("unplugged now and then", Some(1))];
 
+/// A property of an emulated sensor, and its value for so many counts.
+pub(crate) type Property = (&'static str, fn(i16) -> i64);
+
 /// An emulated sensor on the board's two-wire bus, and the model that reads it.
 pub(crate) struct Example {
     /// What the firmware's program ends in, the folder under `tests/models`, and the model's name.
     pub(crate) name: &'static str,
     /// The sensor as the emulator takes it, with [`ID`].
     pub(crate) device: &'static str,
-    /// The property that each feature is, and its value for so many counts.
-    pub(crate) properties: &'static [(&'static str, fn(i16) -> i64)],
+    /// What each feature is.
+    pub(crate) properties: &'static [Property],
     pub(crate) rules: Rules,
 }
 
