@@ -135,7 +135,10 @@ fn session(script: &str, builds: &str) -> Result<String> {
     symlink(absolute(".")?, folder.path().join("cellstate"))?;
     let mut bash = Command::new("bash");
     bash.args(["-c", script]).current_dir(folder.path());
-    let paths = [absolute("target/debug")?, template::tool()?];
+    let mut paths = vec![absolute("target/debug")?];
+    if script.contains("cargo generate") {
+        paths.push(template::tool()?);
+    }
     let old = std::env::var_os("PATH").unwrap_or_default();
     bash.env("PATH", std::env::join_paths(paths.into_iter().chain(std::env::split_paths(&old)))?);
     for target in TARGETS {
