@@ -47,10 +47,10 @@ pub(crate) fn run() -> Result<()> {
     println!("--- physical boards");
     stages.count("physical boards", physical::build());
     stages.count("clippy on the physical boards", physical::clippy());
+    stages.count("clippy on the emulated boards", firmware::clippy());
     println!("--- the template and the tutorials");
     stages.count("template", template::check());
     stages.count("tutorials", tutorials::run(None));
-    stages.count("clippy on the emulated boards", firmware::clippy());
     let emulated: [(&str, Stage); 8] = [
         ("emulated boards", boards::check),
         ("profile on the emulated boards", boards::check_profiles),
