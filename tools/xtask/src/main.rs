@@ -52,7 +52,7 @@ enum Command {
     Motes,
     /// Put a simulated lane with vehicles into an emulated magnetometer on the emulated board, and compare with the host.
     Lane,
-    /// Sample a recording from a timer's interrupt on the emulated board while it computes: no sample is lost, and the bits are
+    /// Sample a recording from a timer's interrupt on two emulated boards while they compute: no sample is lost, and the bits are
     /// the host's.
     Recorded,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.

@@ -1,9 +1,9 @@
-//! `cargo xtask recorded`: a timer's interrupt samples a recording on the emulated board, faster than some samples are computed.
+//! `cargo xtask recorded`: a timer's interrupt samples a recording on an emulated board, faster than some samples are computed.
 //! None may be lost, and what comes of them is what comes of them on the host.
 
 use crate::boards;
 use crate::emulator::{ARM, Board, ensure as ensure_emulators};
-use crate::firmware::{self, BOARD};
+use crate::firmware;
 use crate::replay::Replay;
 use anyhow::{Context, Result, ensure};
 use cellstate::session::Checksum;
@@ -16,47 +16,57 @@ use cellstate_convert::data::Sequences;
 use cellstate_convert::eval::STATE_BYTES;
 use cellstate_convert::random::Rng;
 
+/// The boards that have a timer of their own to sample by, and memory for a recording.
+const BOARDS: [&str; 2] = ["qemu-mps2-an386", "qemu-mps2-an385"];
 /// Where the firmware looks for the recording.
 const ADDRESS: u32 = 0x2100_0000;
 /// Samples that must have been taken for the run to count, and those of them during a computation.
 const SAMPLES: u32 = 5000;
 const MEANWHILE: u32 = 500;
 
-/// Builds, runs, compares and prints.
+/// Builds, runs, compares and prints, for one board after the other.
 pub(crate) fn run() -> Result<()> {
     ensure_emulators(&[ARM])?;
-    let elf = firmware::program(BOARD, &format!("{BOARD}-recorded"))?;
     boards::on_watch(|model, data| {
         let samples = samples(data);
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("recording");
         std::fs::write(&file, recording(&samples, data.features)?)?;
         let loader = format!("loader,file={},addr={ADDRESS:#x},force-raw=on", file.display());
-        let mut board = Board::start(&firmware::core(BOARD)?, &elf, &[&loader])?;
         let expected = on_host(model, &samples)?;
-        let mut decided = Vec::new();
-        let summary = loop {
-            match board.next()? {
-                Event::Decided { index, class } => decided.push((index, class)),
-                Event::Ended(summary) => break summary,
-            }
-        };
-        judge(&summary, &expected, samples.len() as u32)?;
-        ensure!(decided == expected.decisions, "the board decided {decided:?}, the host {:?}", expected.decisions);
-        let Summary { sampled, predicted, meanwhile, waiting, stack, .. } = summary;
-        println!("{} samples, one every {PERIOD} µs by a timer's interrupt: {sampled:?}", samples.len());
-        println!("{predicted:?}");
-        println!(
-            "{meanwhile} of them were taken while another was being computed; at most {waiting} waited; none was lost"
-        );
-        println!(
-            "{} decisions and all outputs equal the host's; stack {} of {} bytes",
-            decided.len(),
-            stack.used,
-            stack.size
-        );
-        Ok(())
+        println!("{} samples, one every {PERIOD} µs by a timer's interrupt", samples.len());
+        BOARDS
+            .into_iter()
+            .try_for_each(|board| on_board(board, &loader, &expected, samples.len() as u32).context(board))
     })
+}
+
+/// One board, with the recording that the emulator loads.
+fn on_board(name: &'static str, loader: &str, expected: &Expected, samples: u32) -> Result<()> {
+    let elf = firmware::program(name, &format!("{name}-recorded"))?;
+    let mut board = Board::start(&firmware::core(name)?, &elf, &[loader])?;
+    let mut decided = Vec::new();
+    let summary = loop {
+        match board.next()? {
+            Event::Decided { index, class } => decided.push((index, class)),
+            Event::Ended(summary) => break summary,
+        }
+    };
+    judge(&summary, expected, samples)?;
+    ensure!(decided == expected.decisions, "the board decided {decided:?}, the host {:?}", expected.decisions);
+    let Summary { sampled, predicted, meanwhile, waiting, stack, .. } = summary;
+    println!("{name}: {sampled:?}");
+    println!("{predicted:?}");
+    println!(
+        "{meanwhile} of them were taken while another was being computed; at most {waiting} waited; none was lost"
+    );
+    println!(
+        "{} decisions and all outputs equal the host's; stack {} of {} bytes",
+        decided.len(),
+        stack.used,
+        stack.size
+    );
+    Ok(())
 }
 
 /// All sequences one after the other; about 1 % of the samples fail, from one up to eight in a row.
