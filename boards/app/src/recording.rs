@@ -7,15 +7,12 @@ use crate::sensor::{Fault, Sensor};
 use crate::server::Stack;
 use serde::{Deserialize, Serialize};
 
-/// Microseconds from one sample to the next: the watch model's step and the checksum take about 1.5 ms of the emulated
-/// Cortex-M4F's, so that most samples come while one is computed, and several during the steps that bridge a gap.
-pub const PERIOD: u32 = 1_500;
 /// As the boards with a motion sensor have them.
 pub const RULES: Rules = Rules { bridge: 5, debounce: 13 };
 /// In place of a recorded count: a sample that begins with it has no reading.
 pub const FAILED: i16 = i16::MIN;
-/// Bytes before the first sample: the number of bytes, all of them.
-pub const PREFIX: usize = 4;
+/// Bytes before the first sample: the number of bytes, all of them, and the microseconds from one sample to the next.
+pub const PREFIX: usize = 8;
 
 /// What the board tells by itself, when the recording is at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,14 +48,23 @@ pub struct Summary {
 /// A sensor that reads what was recorded: samples of `N` counts of 16 bits, little-endian, the first feature first.
 #[derive(Clone, Debug)]
 pub struct Recording<'a, const N: usize> {
+    period: u32,
     samples: &'a [[u8; 2]],
 }
 
 impl<'a, const N: usize> Recording<'a, N> {
     /// Of a [`PREFIX`] and what is behind it; what is not a whole sample at the end is left out.
     pub fn new(bytes: &'a [u8]) -> Self {
-        let (samples, _) = bytes.get(PREFIX..).unwrap_or_default().as_chunks();
-        Self { samples }
+        let (period, samples) = match bytes.split_first_chunk::<PREFIX>() {
+            Some((&[_, _, _, _, period @ ..], rest)) => (u32::from_le_bytes(period), rest.as_chunks().0),
+            None => (0, &[][..]),
+        };
+        Self { period: period.max(1), samples }
+    }
+
+    /// Microseconds from one sample to the next, at least 1.
+    pub fn period(&self) -> u32 {
+        self.period
     }
 
     /// Samples that were not read yet.

@@ -16,7 +16,7 @@ use cellstate_app::clock::Clock;
 use cellstate_app::interrupt::{Sampling, Tally};
 use cellstate_app::lockstep::Holdable;
 use cellstate_app::predictor::Decision;
-use cellstate_app::recording::{Event, PERIOD, RULES, Recording, Summary};
+use cellstate_app::recording::{Event, RULES, Recording, Summary};
 use cellstate_app::sampler::{Sample, Sampler};
 use cellstate_app::server::send;
 use cellstate_qemu::mps2::{
@@ -31,8 +31,6 @@ use cortex_m::interrupt::{Mutex, free};
 use cortex_m_rt::exception;
 use heapless::spsc::Queue;
 use on_board::model::{INPUTS, LABELS};
-
-const SETTINGS: Settings = Settings { period: PERIOD, rules: RULES, labels: &LABELS };
 
 static QUEUE: ConstStaticCell<Queue<Sample<INPUTS>, 16>> = ConstStaticCell::new(Queue::new());
 /// The interrupt's.
@@ -73,13 +71,15 @@ fn main() -> ! {
     clock.hold(false);
     on_board::run(|session| {
         let (producer, mut consumer) = queue.split();
-        let Ok(mut inference) = Inference::<_, INPUTS>::new(SETTINGS, session, Led(&MACHINE)) else {
+        let recording = Recording::new(mps2::recording());
+        let settings = Settings { period: recording.period(), rules: RULES, labels: &LABELS };
+        let Ok(mut inference) = Inference::<_, INPUTS>::new(settings, session, Led(&MACHINE)) else {
             fail("the model takes other samples")
         };
         let (mut checksum, mut waiting) = (Checksum::new(), 0);
         // Told at the end, for the host may not be listening while the samples go on.
         let mut decisions = heapless::Vec::<_, 256>::new();
-        let sampler = Sampler::new(Recording::new(mps2::recording()), PERIOD, clock.micros());
+        let sampler = Sampler::new(recording, settings.period, clock.micros());
         let sampling = Sampling { sampler, queue: producer, clock: clock.clone(), tally: Tally::new() };
         free(|cs| SAMPLING.borrow(cs).set(Some(sampling)));
         Alarm::served(&MACHINE).set(1);

@@ -9,15 +9,17 @@ use anyhow::{Context, Result, ensure};
 use cellstate::session::Checksum;
 use cellstate::{Model, Session, State};
 use cellstate_app::predictor::Predicted;
-use cellstate_app::recording::{Event, FAILED, PERIOD, PREFIX, RULES, Summary};
+use cellstate_app::recording::{Event, FAILED, PREFIX, RULES, Summary};
 use cellstate_app::sampler::Sampled;
 use cellstate_app::sensor::Fault;
 use cellstate_convert::data::Sequences;
 use cellstate_convert::eval::STATE_BYTES;
 use cellstate_convert::random::Rng;
 
-/// The boards that have a timer of their own to sample by, and memory for a recording.
-const BOARDS: [&str; 2] = ["qemu-mps2-an386", "qemu-mps2-an385"];
+/// The boards that have a timer of their own to sample by, and memory for a recording; and microseconds from one sample to the next,
+/// about as many as a step and the checksum take: most samples come just after one is computed, and several during the steps that
+/// bridge a gap.
+const BOARDS: [(&str, u32); 2] = [("qemu-mps2-an386", 1_500), ("qemu-mps2-an385", 2_500)];
 /// Where the firmware looks for the recording.
 const ADDRESS: u32 = 0x2100_0000;
 /// Samples that must have been taken for the run to count, and those of them during a computation.
@@ -29,22 +31,24 @@ pub(crate) fn run() -> Result<()> {
     ensure_emulators(&[ARM])?;
     boards::on_watch(|model, data| {
         let samples = samples(data);
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("recording");
-        std::fs::write(&file, recording(&samples, data.features)?)?;
-        let loader = format!("loader,file={},addr={ADDRESS:#x},force-raw=on", file.display());
         let expected = on_host(model, &samples)?;
-        println!("{} samples, one every {PERIOD} µs by a timer's interrupt", samples.len());
-        BOARDS
-            .into_iter()
-            .try_for_each(|board| on_board(board, &loader, &expected, samples.len() as u32).context(board))
+        for (name, period) in BOARDS {
+            println!("{name}: {} samples, one every {period} µs by a timer's interrupt", samples.len());
+            on_board(name, &recording(&samples, data.features, period)?, &expected, samples.len() as u32)
+                .context(name)?;
+        }
+        Ok(())
     })
 }
 
-/// One board, with the recording that the emulator loads.
-fn on_board(name: &'static str, loader: &str, expected: &Expected, samples: u32) -> Result<()> {
+/// One board, with a recording of so many samples.
+fn on_board(name: &'static str, recording: &[u8], expected: &Expected, samples: u32) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("recording");
+    std::fs::write(&file, recording)?;
+    let loader = format!("loader,file={},addr={ADDRESS:#x},force-raw=on", file.display());
     let elf = firmware::program(name, &format!("{name}-recorded"))?;
-    let mut board = Board::start(&firmware::core(name)?, &elf, &[loader])?;
+    let mut board = Board::start(&firmware::core(name)?, &elf, &[&loader])?;
     let mut decided = Vec::new();
     let summary = loop {
         match board.next()? {
@@ -55,7 +59,7 @@ fn on_board(name: &'static str, loader: &str, expected: &Expected, samples: u32)
     judge(&summary, expected, samples)?;
     ensure!(decided == expected.decisions, "the board decided {decided:?}, the host {:?}", expected.decisions);
     let Summary { sampled, predicted, meanwhile, waiting, stack, .. } = summary;
-    println!("{name}: {sampled:?}");
+    println!("{sampled:?}");
     println!("{predicted:?}");
     println!(
         "{meanwhile} of them were taken while another was being computed; at most {waiting} waited; none was lost"
@@ -86,15 +90,15 @@ fn samples(data: &Sequences) -> Vec<Result<Vec<i16>, Fault>> {
 }
 
 /// As the firmware takes it.
-fn recording(samples: &[Result<Vec<i16>, Fault>], features: usize) -> Result<Vec<u8>> {
+fn recording(samples: &[Result<Vec<i16>, Fault>], features: usize, period: u32) -> Result<Vec<u8>> {
     let mut bytes = vec![0; PREFIX];
     for sample in samples {
         let counts = sample.clone().unwrap_or_else(|_| vec![FAILED; features]);
         ensure!(counts.first() != Some(&FAILED) || sample.is_err(), "a count of {FAILED} stands for a failure");
         bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
     }
-    let len = u32::try_from(bytes.len())?.to_le_bytes();
-    bytes.get_mut(..PREFIX).context("no prefix")?.copy_from_slice(&len);
+    let prefix = [u32::try_from(bytes.len())?.to_le_bytes(), period.to_le_bytes()].concat();
+    bytes.get_mut(..PREFIX).context("no prefix")?.copy_from_slice(&prefix);
     Ok(bytes)
 }
 
@@ -168,7 +172,10 @@ mod tests {
     #[test]
     fn a_recording_keeps_counts_and_failures() {
         let samples = [Ok(vec![1, -2]), Err(Fault::NoAcknowledge)];
-        assert_eq!(recording(&samples, 2).unwrap(), [12, 0, 0, 0, 1, 0, 0xfe, 0xff, 0, 0x80, 0, 0x80]);
-        recording(&[Ok(vec![FAILED, 0])], 2).unwrap_err();
+        assert_eq!(
+            recording(&samples, 2, 0x105).unwrap(),
+            [16, 0, 0, 0, 5, 1, 0, 0, 1, 0, 0xfe, 0xff, 0, 0x80, 0, 0x80]
+        );
+        recording(&[Ok(vec![FAILED, 0])], 2, 1).unwrap_err();
     }
 }
