@@ -14,6 +14,7 @@ pub enum Request {
 }
 
 /// What the board answers.
+#[allow(clippy::large_enum_variant, reason = "there is no heap to box counts on")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Response {
     /// To `Sample`.
