@@ -70,7 +70,7 @@ impl Attention<'_> {
         self.turn(memory.vector, kind.kv_heads, seen);
         let heads = || (0..usize::from(kind.kv_heads)).map(|head| head * (key_words + value_words));
         let mine: &[i16] = bytemuck::cast_slice(memory.vector);
-        for (start, head) in heads().zip(mine.chunks(key)) {
+        for (start, head) in heads().zip(mine.chunks(key.max(1))) {
             // Row `slot % 4` of the blocks of its four.
             let ring = memory.ring.get_mut(start..start + key_words).unwrap_or_default();
             let row = ring.get_mut(slot / ROWS * (key / COLUMNS) * BLOCK..).unwrap_or_default();
@@ -83,7 +83,7 @@ impl Attention<'_> {
         }
         self.project(2, values, memory.vector);
         let mine: &[i16] = bytemuck::cast_slice(memory.vector);
-        for (start, head) in heads().zip(mine.chunks(value)) {
+        for (start, head) in heads().zip(mine.chunks(value.max(1))) {
             // Column `slot % 4` of the slot's block in each four rows.
             let ring = memory.ring.get_mut(start + key_words..start + key_words + value_words).unwrap_or_default();
             let rows = ring.chunks_mut((kind.padded_slots() / COLUMNS * BLOCK).max(1));
@@ -113,7 +113,9 @@ impl Attention<'_> {
         memory.context.fill(0);
         let query: &[[i32; COLUMNS / 2]] = memory.vector.as_chunks().0;
         let context = memory.context.chunks_mut((value / 2).max(1));
-        for (head, (query, context)) in query.chunks(key / COLUMNS).zip(context).take(kind.heads.into()).enumerate() {
+        for (head, (query, context)) in
+            query.chunks((key / COLUMNS).max(1)).zip(context).take(kind.heads.into()).enumerate()
+        {
             let shared = head * usize::from(kind.kv_heads) / usize::from(kind.heads.max(1));
             let ring = memory.ring.get(shared * (key_words + value_words)..).unwrap_or_default();
             let (keys, values) = ring.split_at_checked(key_words).unwrap_or_default();
@@ -220,7 +222,7 @@ impl Attention<'_> {
             return;
         }
         let vector: &mut [i16] = bytemuck::cast_slice_mut(vector);
-        for head in vector.chunks_exact_mut(2 * half).take(heads.into()) {
+        for head in vector.chunks_exact_mut((2 * half).max(1)).take(heads.into()) {
             let Some((first, second)) = head.split_at_mut_checked(half) else { return };
             for ((a, b), &angle) in first.iter_mut().zip(second).zip(self.extra[1]) {
                 let angle = position.wrapping_mul(angle as u32);

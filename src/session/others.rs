@@ -128,7 +128,7 @@ pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], [s
                 else {
                     break;
                 };
-                let row = (*count).clamp(0, i32::from(rows).saturating_sub(1));
+                let row = (*count).min(i32::from(rows).saturating_sub(1)).max(0);
                 *count = row.saturating_add(1);
                 let row = table.get(row as usize * slot_words..).unwrap_or_default();
                 position::add(halves(x), halves(row), multiplier, shift, out);

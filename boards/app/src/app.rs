@@ -1,7 +1,7 @@
 //! The application of the boards with sensors: sample, step, decide, report, sleep.
 
 use crate::clock::{Clock, Sleep};
-use crate::predictor::{Predicted, Predictor, Rules};
+use crate::predictor::{Decision, Predicted, Predictor, Rules};
 use crate::sampler::{Sample, Sampled, Sampler};
 use crate::sensor::{Fault, Sensor};
 use cellstate::{Model, Session, State};
@@ -88,11 +88,10 @@ pub struct Settings<'a> {
     pub labels: &'a [&'a str],
 }
 
-/// A sensor, a model and a light.
+/// What is behind the queue: a model, decisions, a light and a log. The sampler before it runs in an interrupt, or in turns with
+/// this.
 #[derive(Debug)]
-pub struct Application<'a, S, L, const N: usize> {
-    sampler: Sampler<S, N>,
-    queue: Queue<Sample<N>, 4>,
+pub struct Inference<'a, L, const N: usize> {
     predictor: Predictor<'a, N>,
     led: L,
     labels: &'a [&'a str],
@@ -101,54 +100,82 @@ pub struct Application<'a, S, L, const N: usize> {
     samples: u32,
 }
 
+impl<'a, L: StatefulOutputPin, const N: usize> Inference<'a, L, N> {
+    /// Begins with the session as it is.
+    ///
+    /// # Errors
+    /// [`Refused`] if the model has other inputs than `N`.
+    pub fn new(settings: Settings<'a>, session: Session<'a>, led: L) -> Result<Self, Refused> {
+        let predictor = Predictor::new(session, settings.rules).ok_or(Refused::Inputs)?;
+        Ok(Self { predictor, led, labels: settings.labels, fault: None, samples: 0 })
+    }
+
+    /// Takes a sample from the queue; `sampled` is what the sampler has counted by now.
+    pub fn take(
+        &mut self,
+        sample: Sample<N>,
+        clock: &mut impl Clock,
+        sampled: impl FnOnce() -> Sampled,
+        mut report: impl FnMut(Report),
+    ) -> Option<Decision> {
+        let fault = sample.reading.err();
+        if fault != self.fault {
+            let index = sample.index;
+            report(fault.map_or(Report::Recovered { index }, |fault| Report::Failed { index, fault }));
+            self.fault = fault;
+        }
+        let decision = self.predictor.take(sample, clock);
+        if let Some(Decision { index, class, changed: true, latency, .. }) = decision {
+            let _ = self.led.toggle();
+            let label = Label(self.labels.get(usize::from(class)).copied().unwrap_or("?"));
+            report(Report::Decided { index, label, latency });
+        }
+        self.samples += 1;
+        if self.samples == COUNTS_EVERY {
+            self.samples = 0;
+            report(Report::Counts { sampled: sampled(), predicted: self.predictor.counts() });
+        }
+        decision
+    }
+
+    /// The predictor, to look at its session and its counts.
+    pub fn predictor(&self) -> &Predictor<'a, N> {
+        &self.predictor
+    }
+}
+
+/// A sensor, a model and a light, in one loop.
+#[derive(Debug)]
+pub struct Application<'a, S, L, const N: usize> {
+    sampler: Sampler<S, N>,
+    queue: Queue<Sample<N>, 4>,
+    inference: Inference<'a, L, N>,
+}
+
 impl<'a, S: Sensor<N>, L: StatefulOutputPin, const N: usize> Application<'a, S, L, N> {
     /// The first sample is due at once.
     ///
     /// # Errors
     /// [`Refused`] if sensor and model do not fit.
     pub fn new(settings: Settings<'a>, session: Session<'a>, sensor: S, led: L, now: u32) -> Result<Self, Refused> {
-        Ok(Self {
-            sampler: Sampler::new(sensor, settings.period, now),
-            queue: Queue::new(),
-            predictor: Predictor::new(session, settings.rules).ok_or(Refused::Inputs)?,
-            led,
-            labels: settings.labels,
-            fault: None,
-            samples: 0,
-        })
+        let inference = Inference::new(settings, session, led)?;
+        Ok(Self { sampler: Sampler::new(sensor, settings.period, now), queue: Queue::new(), inference })
     }
 
     /// Takes the sample that is due, if one is, and decides; returns the microseconds until the next one is due.
     pub fn turn(&mut self, clock: &mut impl Clock, mut report: impl FnMut(Report)) -> u32 {
-        let (mut producer, mut consumer) = self.queue.split();
-        self.sampler.poll(clock.micros(), &mut producer);
+        let Self { sampler, queue, inference } = self;
+        let (mut producer, mut consumer) = queue.split();
+        sampler.poll(clock.micros(), &mut producer);
         while let Some(sample) = consumer.dequeue() {
-            let fault = sample.reading.err();
-            if fault != self.fault {
-                let index = sample.index;
-                report(fault.map_or(Report::Recovered { index }, |fault| Report::Failed { index, fault }));
-                self.fault = fault;
-            }
-            if let Some(decision) = self.predictor.take(sample, clock)
-                && decision.changed
-            {
-                let _ = self.led.toggle();
-                let label = self.labels.get(usize::from(decision.class)).copied().unwrap_or("?");
-                let label = Label(label);
-                report(Report::Decided { index: decision.index, label, latency: decision.latency });
-            }
-            self.samples += 1;
-            if self.samples == COUNTS_EVERY {
-                self.samples = 0;
-                report(Report::Counts { sampled: self.sampler.counts(), predicted: self.predictor.counts() });
-            }
+            inference.take(sample, clock, || sampler.counts(), &mut report);
         }
-        self.sampler.until_next(clock.micros())
+        sampler.until_next(clock.micros())
     }
 
     /// What became of all samples so far.
     pub fn counts(&self) -> (Sampled, Predicted) {
-        (self.sampler.counts(), self.predictor.counts())
+        (self.sampler.counts(), self.inference.predictor().counts())
     }
 }
 

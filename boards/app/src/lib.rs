@@ -6,14 +6,16 @@
 //! * [`sampler`]: readings at a fixed rate into a queue, from an interrupt or a loop.
 //! * [`predictor`]: samples out of the queue, the session, gaps, latencies; [`debounce`]: decisions that do not flicker.
 //! * [`clock`] tells the time in microseconds, and sleeps; `systick` is an alarm for that on Cortex-M.
-//! * [`app`]: all of that in a loop, with a light and a log.
+//! * [`app`]: all of that in a loop, with a light and a log; [`interrupt`]: the sampler's half of it in a timer's interrupt.
 //! * [`lockstep`] shows a host every sample on its way; [`unplug`] is a bus that fails when the host wants it to;
-//!   [`mote`]: what both sides of such a run agree on.
+//!   [`mote`] and [`lane`]: what both sides of such a run agree on.
+//! * [`recording`]: samples from memory at a timer's pace, and what is told of them.
 //!
 //! Requests over a serial port:
 //!
 //! * [`link`]: the messages and their frames, for firmware and host alike.
 //! * [`server`]: answers requests; it sees `embedded-io` traits and a [`server::Counter`], never a peripheral.
+//! * [`profile`]: answers with what each layer of a step took.
 //! * [`trial`]: blobs on pseudo-random samples, for benchmarks and for comparing kernels.
 
 #![no_std]
@@ -22,10 +24,14 @@
 pub mod app;
 pub mod clock;
 pub mod debounce;
+pub mod interrupt;
+pub mod lane;
 pub mod link;
 pub mod lockstep;
 pub mod mote;
 pub mod predictor;
+pub mod profile;
+pub mod recording;
 pub mod sampler;
 pub mod sensor;
 pub mod sensors;

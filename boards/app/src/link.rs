@@ -2,6 +2,7 @@
 //!
 //! A damaged frame is an error value; the next zero byte begins afresh.
 
+use crate::server::Stack;
 use cellstate::model::checksum;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ pub enum Request {
     Reset,
     /// Step on a sample of raw sensor counts.
     Sample(heapless::Vec<i16, MAX_FEATURES>),
+    /// How much of the stack was needed?
+    Stack,
 }
 
 /// What the board answers.
@@ -49,7 +52,11 @@ pub enum Response {
         digest: u32,
         /// What the counter advanced during the step alone.
         ticks: u32,
+        /// What it advanced from the last byte of the request until the decision, the index of the largest output, was known.
+        latency: u32,
     },
+    /// To `Stack`.
+    Stack(Stack),
     /// To anything that could not be served; the state is as it was.
     Rejected(Reason),
 }

@@ -3,13 +3,13 @@
 //! Time stands still while the host works, so each sample is due when it would be on a desk of its own.
 
 use crate::clock::Clock;
-use crate::link::{FrameError, MAX_FEATURES, MAX_FRAME, MAX_OUTPUTS, Receiver, encode};
+use crate::link::{FrameError, MAX_FEATURES, MAX_OUTPUTS};
 use crate::predictor::{Decision, Predicted, Predictor};
 use crate::sampler::{Sample, Sampled, Sampler};
 use crate::sensor::{Fault, Sensor};
+use crate::server::Service;
 use core::cell::Cell;
 use embedded_hal::delay::DelayNs;
-use embedded_io::{Read, Write};
 use heapless::Vec;
 use heapless::spsc::Queue;
 use serde::{Deserialize, Serialize};
@@ -64,45 +64,35 @@ pub trait Holdable: Clock {
     fn hold(&mut self, held: bool);
 }
 
-/// Serves until the port closes or fails. `time` is held while the port is waited for; `plugged` is what the host says.
-///
-/// # Errors
-/// The port's own.
-pub fn serve<P, S, T, const N: usize>(
-    port: &mut P,
-    sampler: &mut Sampler<S, N>,
-    predictor: &mut Predictor<N>,
-    time: &mut T,
-    plugged: &Cell<bool>,
-) -> Result<(), P::Error>
-where
-    P: Read + Write,
-    S: Sensor<N>,
-    T: Holdable + DelayNs,
-{
-    let mut receiver = Receiver::new();
-    let mut frame = [0; MAX_FRAME];
-    loop {
-        let mut byte = [0];
-        if port.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        let [byte] = byte;
-        let Some(request) = receiver.push(byte) else { continue };
-        let response = match request {
+/// Sampler and predictor as a service. `time` is held but for the samples; `plugged` is what the host says.
+#[derive(Debug)]
+pub struct Lockstep<'a, 'm, S, T, const N: usize> {
+    /// Takes the samples.
+    pub sampler: Sampler<S, N>,
+    /// Steps on them.
+    pub predictor: Predictor<'m, N>,
+    /// Goes on while the processor sleeps.
+    pub time: &'a mut T,
+    /// Whether the sensor can be reached.
+    pub plugged: &'a Cell<bool>,
+}
+
+impl<S: Sensor<N>, T: Holdable + DelayNs, const N: usize> Service for Lockstep<'_, '_, S, T, N> {
+    type Request = Request;
+    type Response = Response;
+
+    fn answer(&mut self, request: Result<Request, FrameError>) -> Response {
+        let Self { sampler, predictor, time, plugged } = self;
+        match request {
             Ok(Request::Next { plugged: reachable }) => {
                 plugged.set(reachable);
                 time.hold(false);
-                let taken = next(sampler, predictor, time);
+                let taken = next(sampler, predictor, *time);
                 time.hold(true);
                 Response::Taken(taken)
             }
             Ok(Request::Counts) => Response::Counts { sampled: sampler.counts(), predicted: predictor.counts() },
             Err(e) => Response::Rejected(e),
-        };
-        if let Ok(len) = encode(&response, &mut frame) {
-            port.write_all(frame.get(..len).unwrap_or_default())?;
-            port.flush()?;
         }
     }
 }

@@ -3,11 +3,12 @@
 use cellstate::{Model, Session, State};
 use cellstate_app::clock::Clock;
 use cellstate_app::link::{FrameError, MAX_FRAME, Receiver, encode};
-use cellstate_app::lockstep::{Holdable, Request, Response, serve};
+use cellstate_app::lockstep::{Holdable, Lockstep, Request, Response};
 use cellstate_app::predictor::{Predicted, Predictor, Rules};
 use cellstate_app::sampler::{Sampled, Sampler};
 use cellstate_app::sensor::Fault;
 use cellstate_app::sensors::tmp105::Thermometer;
+use cellstate_app::server::serve;
 use cellstate_app::unplug::Unpluggable;
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
@@ -103,8 +104,8 @@ fn every_request_is_one_sample() {
     let plugged = Cell::new(true);
     let sensor = Thermometer::new(Unpluggable::new(bus.clone(), &plugged));
     let mut time = Time { held: true, ..Time::default() };
-    let mut sampler = Sampler::new(sensor, PERIOD, time.micros());
-    let mut predictor = Predictor::<1>::new(Session::new(&model, &mut state).unwrap(), RULES).unwrap();
+    let sampler = Sampler::new(sensor, PERIOD, time.micros());
+    let predictor = Predictor::<1>::new(Session::new(&model, &mut state).unwrap(), RULES).unwrap();
 
     let requests = [true, false, false, true].map(|plugged| frame(Request::Next { plugged }));
     let mut input = requests.concat();
@@ -113,7 +114,7 @@ fn every_request_is_one_sample() {
     input.extend(damaged);
     input.extend(frame(Request::Counts));
     let mut port = Port { input: input.into(), output: Vec::new() };
-    serve(&mut port, &mut sampler, &mut predictor, &mut time, &plugged).unwrap();
+    serve(&mut port, &mut Lockstep { sampler, predictor, time: &mut time, plugged: &plugged }).unwrap();
     bus.done();
 
     let mut receiver = Receiver::new();

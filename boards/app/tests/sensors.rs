@@ -2,6 +2,7 @@
 
 use cellstate_app::sensor::{Fault, Lively, Sensor};
 use cellstate_app::sensors::lsm303agr::Accelerometer;
+use cellstate_app::sensors::lsm303dlhc::Magnetometer;
 use cellstate_app::sensors::mpu6050::Motion;
 use cellstate_app::sensors::tmp105::Thermometer;
 use embedded_hal::i2c::{ErrorKind, NoAcknowledgeSource};
@@ -97,6 +98,63 @@ fn an_accelerometer_gives_three_counts() {
     assert_eq!(sensor.read(), Err(Fault::NoAcknowledge));
     assert_eq!(sensor.read(), Err(Fault::Bus));
     drop(sensor.release());
+    bus.done();
+}
+
+/// What setting up a magnetometer sends: its identity is read, then 75 Hz, ±1.3 gauss, continuous.
+fn magnetometer_setup() -> Vec<Transaction> {
+    let write = |register: u8, value: u8| Transaction::write(0x1e, vec![register, value]);
+    let identity = Transaction::write_read(0x1e, vec![0x0a], b"H43".to_vec());
+    vec![identity, write(0x00, 0x18), write(0x01, 0x20), write(0x02, 0x00)]
+}
+
+/// High bytes first, in the order x, z, y.
+fn magnetometer_read(bytes: [u8; 6]) -> Transaction {
+    Transaction::write_read(0x1e, vec![0x03], bytes.to_vec())
+}
+
+#[test]
+fn a_magnetometer_gives_three_counts_and_is_set_up_again_after_each_fault() {
+    let failed = |kind| magnetometer_read([0; 6]).with_error(kind);
+    let bus = Mock::new(
+        &[
+            magnetometer_setup(),
+            vec![magnetometer_read([0x02, 0x5d, 0xff, 0xfe, 0xf8, 0x00]), failed(NACK)],
+            vec![Transaction::write_read(0x1e, vec![0x0a], vec![0; 3]).with_error(NACK)],
+            magnetometer_setup(),
+            vec![failed(ErrorKind::ArbitrationLoss)],
+            magnetometer_setup(),
+            vec![magnetometer_read([0x07, 0xff, 0x00, 0x01, 0x00, 0x80])],
+        ]
+        .concat(),
+    );
+    let mut sensor = Magnetometer::new(bus);
+    assert_eq!(sensor.read(), Ok([605, -2048, -2]));
+    assert_eq!(sensor.read(), Err(Fault::NoAcknowledge));
+    assert_eq!(sensor.read(), Err(Fault::NoAcknowledge));
+    assert_eq!(sensor.read(), Err(Fault::Bus));
+    assert_eq!(sensor.read(), Ok([2047, 128, 1]));
+    sensor.release().done();
+}
+
+#[test]
+fn another_part_at_the_magnetometers_address_is_foreign() {
+    // An LSM303AGR's magnetometer has nothing there.
+    let bus = Mock::new(&[Transaction::write_read(0x1e, vec![0x0a], vec![0; 3])]);
+    let mut sensor = Magnetometer::new(bus);
+    assert_eq!(sensor.read(), Err(Fault::Foreign));
+    sensor.release().done();
+}
+
+#[test]
+fn a_magnetometer_that_repeats_itself_is_stuck() {
+    let same = || magnetometer_read([1, 0, 1, 1, 1, 2]);
+    let mut bus = Mock::new(
+        &[magnetometer_setup(), vec![same(), same(), same(), magnetometer_read([1, 0, 1, 1, 1, 3])]].concat(),
+    );
+    let mut sensor = Lively::new(Magnetometer::new(bus.clone()), 2);
+    let seen: Vec<_> = (0..4).map(|_| sensor.read()).collect();
+    assert_eq!(seen, [Ok([256, 258, 257]), Ok([256, 258, 257]), Err(Fault::Stuck), Ok([256, 259, 257])]);
     bus.done();
 }
 

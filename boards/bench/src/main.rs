@@ -6,14 +6,12 @@
 #![no_main]
 #![deny(unsafe_code)]
 
-mod counter;
-mod stack;
-
 use cellstate::{Session, State};
 use cellstate_app::server::Counter;
 use cellstate_app::trial::{self, STATE_BYTES};
+use cellstate_qemu::{ConstStaticCell, counter, fail, stack};
 use fixed::types::I1F15;
-use semihosting::{eprintln, println, process};
+use semihosting::{println, process};
 
 /// One step and a look at its first output, under a name that the emulator's trace can be searched for.
 #[inline(never)]
@@ -23,11 +21,13 @@ extern "Rust" fn traced_step(session: &mut Session, stream: usize, sample: &[I1F
     session.step_stream(stream, sample).ok()?.get(0)
 }
 
-#[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
-#[cfg_attr(target_arch = "riscv32", riscv_rt::entry)]
+/// Counts as static RAM.
+static STATE: ConstStaticCell<State<STATE_BYTES>> = ConstStaticCell::new(State::new());
+
+#[cellstate_qemu::entry]
 fn main() -> ! {
     let mut counter = counter::start();
-    let state = state();
+    let Some(state) = STATE.try_take() else { fail("main runs once") };
     for (steps, blob) in trial::trials(trials()) {
         let (mut ticks, mut peak) = (0, 0);
         let checksum = trial::run(blob, steps, state, |session, stream, sample| {
@@ -52,21 +52,11 @@ fn main() -> ! {
     process::exit(0)
 }
 
-/// The trials' state, which counts as static RAM.
-#[allow(unsafe_code, reason = "main calls this once")]
-fn state() -> &'static mut State<STATE_BYTES> {
-    static mut STATE: State<STATE_BYTES> = State::new();
-    // SAFETY: called once, by main, before anything else could hold a reference.
-    unsafe { &mut *core::ptr::addr_of_mut!(STATE) }
-}
-
 /// The pack of trials in the memory that `build.rs` names.
 #[allow(unsafe_code, reason = "memory that the emulator filled")]
 fn trials() -> &'static [u8] {
-    let start: *const u32 = const { address(env!("TRIALS")) } as *const u32;
-    // SAFETY: the emulator put a pack here before the first instruction, and nothing writes to it; its first word is its
-    // length.
-    unsafe { core::slice::from_raw_parts(start.cast(), start.read_volatile() as usize) }
+    // SAFETY: the emulator put a pack there, which begins with its length.
+    unsafe { cellstate_qemu::loaded(const { address(env!("TRIALS")) }) }
 }
 
 const fn address(digits: &str) -> usize {
@@ -76,10 +66,4 @@ const fn address(digits: &str) -> usize {
         k += 1;
     }
     value
-}
-
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo) -> ! {
-    eprintln!("{info}");
-    process::exit(2)
 }

@@ -1,27 +1,16 @@
-//! The emulated board: its peripherals behind the traits of `embedded-io`, `embedded-hal` and `cellstate-app`, and how it ends.
+//! Wiring of an emulated Arm MPS2 board with a Cortex-M4F.
 
 #![no_std]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod sbcon;
-pub mod systick;
-pub mod timers;
-pub mod uart;
+pub use cellstate_qemu::counter::start as counter;
+pub use cellstate_qemu::mps2::AN385 as MACHINE;
+use cellstate_qemu::mps2::uart::Uart;
+pub use cellstate_qemu::stack::Painted;
+pub use cellstate_qemu::{ConstStaticCell, entry, fail};
 
-use core::fmt::Write;
-use cortex_m_semihosting::debug;
-
-/// Says why on the serial port, as text after a zero byte, and ends the emulator.
-pub fn fail(why: &str) -> ! {
-    let mut port = uart::Uart::start();
-    let _ = write!(port, "\0fatal: {why}\0");
-    loop {
-        debug::exit(debug::EXIT_FAILURE);
-    }
-}
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    fail("panic")
+/// The serial port that the host is at.
+pub fn port() -> Uart {
+    Uart::start(&MACHINE)
 }

@@ -27,7 +27,7 @@ mod model {
 
 static STATE: ConstStaticCell<State<{ model::STATE_BYTES }>> = ConstStaticCell::new(State::new());
 
-/// The rate and the order of the features that the watch model was trained on.
+/// The rate that the model was trained on, and what is done about gaps and flicker.
 const SETTINGS: Settings =
     Settings { period: 40_000, rules: Rules { bridge: 5, debounce: 13 }, labels: &model::LABELS };
 

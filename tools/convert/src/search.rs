@@ -113,10 +113,34 @@ impl Bench<'_> {
     }
 }
 
+/// Bytes of stack that a thread may have: without optimization a `State` is on the stack, twice, before it is on the heap.
+const STACK: usize = 8 << 20;
+
 /// The results of `f`, in the order of the items; each is computed alone, so threads change nothing of it.
+///
+/// # Panics
+/// Where there are no more threads to be had, and with `f`.
 pub fn parallel<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let thread = || std::thread::Builder::new().stack_size(STACK);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = items.iter().map(|item| scope.spawn(|| f(item))).collect();
+        let spawned: std::io::Result<Vec<_>> =
+            items.iter().map(|item| thread().spawn_scoped(scope, || f(item))).collect();
+        let threads = spawned.expect("a thread can be had");
         threads.into_iter().map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eval::STATE_BYTES;
+    use std::hint::black_box;
+
+    /// As many bytes as a build without optimization has of states there.
+    #[test]
+    #[expect(clippy::large_stack_arrays, reason = "what is tested")]
+    fn threads_have_a_stack_for_states() {
+        let last = |&k: &usize| black_box([k as u8; 4 * STATE_BYTES])[black_box(4 * STATE_BYTES - 1)];
+        assert_eq!(parallel(&[1, 2, 3], last), [1, 2, 3]);
+    }
 }

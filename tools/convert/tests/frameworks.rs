@@ -30,6 +30,10 @@ fn japanese() -> Network {
     network("japanese", "japanese.onnx")
 }
 
+fn lane() -> Network {
+    network("lane", "lane.safetensors")
+}
+
 fn motions() -> Network {
     network("motions", "motions.tflite")
 }
@@ -75,6 +79,8 @@ fn worst(
 
 /// The frameworks compute in 32-bit floats; what is due is 1e-5 on probabilities and hidden states.
 const TOLERANCE: f64 = 1e-5;
+/// Of logits after a minute of inputs that reach 9: 2.1e-5.
+const LANE_TOLERANCE: f64 = 5e-5;
 
 #[test]
 fn the_reference_equals_keras() {
@@ -95,6 +101,14 @@ fn the_reference_equals_pytorch() {
     println!("watch: max error of hidden states {hidden:.2e}, of logits {logits:.2e}");
     assert!(hidden <= TOLERANCE);
     assert!(logits <= TOLERANCE);
+}
+
+#[test]
+fn the_reference_equals_pytorch_on_the_lane() {
+    let (network, test) = (lane(), sequences("lane/test.npz"));
+    let logits = worst(&network, &test, &array("lane/pytorch.npz", "logits"), |e, _| e.traces(1)[0].z.clone());
+    println!("lane: max error of logits {logits:.2e}");
+    assert!(logits <= LANE_TOLERANCE);
 }
 
 /// The largest errors of hidden states after each step, and of probabilities at the end of each sequence.
@@ -226,10 +240,18 @@ fn watch_keeps_its_accuracy() {
 }
 
 #[test]
+fn lane_keeps_its_accuracy() {
+    // 39.2 and 73.0 dB.
+    for (weights, snr) in [(Weights::W8, 37.2), (Weights::W16, 71.0)] {
+        holds(&report(&lane(), "lane/calibration.npz", "lane/test.npz", weights, Score::Step), snr);
+    }
+}
+
+#[test]
 fn the_committed_blobs_are_what_conversion_gives() {
-    for (name, network) in [("watch", watch()), ("digits", digits()), ("motes", motes())] {
+    for (name, network) in [("watch", watch()), ("digits", digits()), ("motes", motes()), ("lane", lane())] {
         let committed = std::fs::read(models(name).join(format!("{name}.cell"))).unwrap();
-        let extension = if name == "watch" { "safetensors" } else { "keras" };
+        let extension = if ["watch", "lane"].contains(&name) { "safetensors" } else { "keras" };
         let data = sequences(&format!("{name}/calibration.npz"));
         let source = format!("{name}.{extension}");
         let blob = convert(&network, &data, Units::Counts, Weights::W8, &source, DEFAULT_STEPS, || ()).unwrap().blob;

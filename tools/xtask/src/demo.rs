@@ -1,9 +1,9 @@
-//! `cargo xtask demo`: from trained weights to an emulated board, on real data.
+//! `cargo xtask demo`: from trained weights to emulated boards, on real data.
 
-use crate::{emulator, firmware, packages, stream};
-use anyhow::{Context, Result, ensure};
+use crate::{boards, packages};
+use anyhow::{Context, Result};
 use cellstate::Model;
-use cellstate_convert::data::{self, Sequences};
+use cellstate_convert::data;
 use cellstate_convert::eval::{Score, Units, compare};
 use cellstate_convert::import;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
@@ -12,8 +12,8 @@ use std::process::Command;
 
 const MODEL: &str = "tests/models/watch";
 
-/// Converts, streams and prints the table. `host_only` leaves the board out.
-pub(crate) fn run(host_only: bool) -> Result<()> {
+/// Converts, streams and prints the tables. Without boards it is the host alone.
+pub(crate) fn run(boards: &[&'static str]) -> Result<()> {
     println!("1. converting {MODEL}/watch.safetensors");
     std::fs::create_dir_all("target/demo")?;
     let mut cellstate = Command::new("cargo");
@@ -54,32 +54,14 @@ pub(crate) fn run(host_only: bool) -> Result<()> {
     table.add_row(["hidden state SNR".to_owned(), format!("{:.1} dB", all.snr_db())]);
     table.add_row(["model, bytes of flash".to_owned(), blob.len().to_string()]);
     table.add_row(["state, bytes of RAM".to_owned(), model.state_bytes().to_string()]);
-    if host_only {
-        println!("{table}");
+    println!("{table}");
+    if boards.is_empty() {
         println!("host only: no board was compared");
         return Ok(());
     }
-    println!("3. building the firmware for the emulated board");
-    let elf = firmware::build(Path::new("target/demo/watch.rs"))?;
-    emulator::ensure(&[emulator::ARM]).context("no emulator; `cargo xtask demo --host` does without")?;
-    println!("4. streaming the same samples through the emulated Cortex-M4F");
-    let report = on_board(&elf, &model, &excerpt)?;
-    let (flash, ram) = firmware::flash_and_ram(&elf)?;
-    table.add_row(["integer accuracy, board".to_owned(), percent(report.right_board as f64 / report.steps as f64)]);
-    table.add_row(["firmware with model, bytes of flash".to_owned(), flash.to_string()]);
-    table.add_row(["firmware, bytes of static RAM".to_owned(), ram.to_string()]);
-    let (least, most) = report.instructions;
-    table.add_row(["instructions per step".to_owned(), format!("{least} to {most}")]);
-    println!("{table}");
-    println!("bit-exact: {} of {} steps", report.equal, report.steps);
-    ensure!(report.equal == report.steps, "the board and the host differ");
-    Ok(())
-}
-
-/// Compares a built firmware with the host.
-pub(crate) fn on_board(elf: &Path, model: &Model, data: &Sequences) -> Result<stream::Report> {
-    let mut board = emulator::Board::start(elf, &[])?;
-    stream::compare(model, data, &mut board)
+    boards::ensure_emulators(boards).context("no emulator; `cargo xtask demo --host` does without")?;
+    println!("3. building the firmware, and streaming the same samples through {}", boards.join(", "));
+    boards::stream(boards, Path::new("target/demo/watch.rs"), &model, &excerpt)
 }
 
 /// A copy of bytes that begins at a multiple of 4.

@@ -1,13 +1,14 @@
-//! The emulated board, spoken to in lock step over its UART.
+//! An emulated board, spoken to over its UART.
 
 use crate::monitor::Monitor;
 use crate::packages::{has, install};
 use anyhow::{Context, Result, bail, ensure};
 use cellstate_app::link::{MAX_FRAME, Receiver, encode};
-use cellstate_convert::board::cores::Emulator;
 pub(crate) use cellstate_convert::board::cores::{ARM, RISCV};
+use cellstate_convert::board::cores::{Core, Emulator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -38,29 +39,36 @@ pub(crate) struct Board {
     _running: Running,
     port: UnixStream,
     receiver: Receiver,
+    /// What came and is not looked at yet.
+    unread: VecDeque<u8>,
     monitor: Monitor,
 }
 
 impl Board {
-    /// Starts an emulated MPS2 AN386 with exact instruction counting: 128 ns of its time an instruction. Time that the
-    /// firmware sleeps takes no time here. `devices` are those that the board has beside its own, as the emulator takes them.
-    pub(crate) fn start(elf: &Path, devices: &[&str]) -> Result<Self> {
+    /// Starts an emulated board whose time advances with each instruction; time that the firmware sleeps takes no time here.
+    /// `devices` are those that the board has beside its own, as the emulator takes them.
+    pub(crate) fn start(core: &Core, elf: &Path, devices: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (uart, monitor) = (folder.path().join("uart"), folder.path().join("monitor"));
         let listeners = [UnixListener::bind(&uart)?, UnixListener::bind(&monitor)?];
         // The kernel ends it where nothing here can: when this process is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", ARM.program]);
-        command.args(["-M", "mps2-an386", "-display", "none", "-monitor", "none", "-semihosting"]);
-        command.args(["-icount", "shift=7,sleep=off", "-serial"]).arg(format!("unix:{}", uart.display()));
+        command.args(["--pdeathsig", "KILL"]).args(core.emulator(true));
+        command.arg("-serial").arg(format!("unix:{}", uart.display()));
         command.arg("-qmp").arg(format!("unix:{}", monitor.display()));
         for device in devices {
             command.args(["-device", device]);
         }
         command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut running = Running(command.spawn().context(ARM.program)?);
+        let mut running = Running(command.spawn().context(core.emulator.program)?);
         let [port, monitor] = listeners.map(|listener| accept(&listener, &mut running.0));
-        Ok(Self { _running: running, port: port?, receiver: Receiver::new(), monitor: Monitor::greet(monitor?)? })
+        Ok(Self {
+            _running: running,
+            port: port?,
+            receiver: Receiver::new(),
+            unread: VecDeque::new(),
+            monitor: Monitor::greet(monitor?)?,
+        })
     }
 
     /// Sets a property of the device of this id.
@@ -74,6 +82,14 @@ impl Board {
         let len =
             encode(request, &mut frame).map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
         self.port.write_all(&frame[..len])?;
+        self.next()
+    }
+
+    /// Waits for what the board says next.
+    pub(crate) fn next<A: DeserializeOwned>(&mut self) -> Result<A> {
+        if let Some(frame) = self.rest()? {
+            return Ok(frame);
+        }
         let mut bytes = [0; MAX_FRAME];
         let mut seen = Vec::new();
         loop {
@@ -82,14 +98,21 @@ impl Board {
                 bail!("the board ended: {}", String::from_utf8_lossy(&seen));
             }
             seen.extend_from_slice(&bytes[..count]);
-            for &byte in &bytes[..count] {
-                match self.receiver.push(byte) {
-                    None => {}
-                    Some(Ok(response)) => return Ok(response),
-                    Some(Err(_)) => bail!("the board said: {}", String::from_utf8_lossy(&seen)),
-                }
+            self.unread.extend(&bytes[..count]);
+            if let Some(frame) = self.rest().with_context(|| String::from_utf8_lossy(&seen).into_owned())? {
+                return Ok(frame);
             }
         }
+    }
+
+    /// A frame of what was read already.
+    fn rest<A: DeserializeOwned>(&mut self) -> Result<Option<A>> {
+        while let Some(byte) = self.unread.pop_front() {
+            if let Some(frame) = self.receiver.push(byte) {
+                return frame.map(Some).map_err(|e| anyhow::anyhow!("the board said what is not understood: {e:?}"));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -107,9 +130,4 @@ fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
-}
-
-/// Instructions from ticks of the board's 25 MHz timer: a tick is 40 ns, an instruction 128 ns.
-pub(crate) fn instructions(ticks: u32) -> u64 {
-    (u64::from(ticks) * 40 + 64) / 128
 }

@@ -3,14 +3,22 @@
 use crate::packages::run;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
-use cellstate_convert::board::cores::{BOARDS, BUILDS, Core, PROGRAM};
+use cellstate_convert::board::cores::{self, BOARDS, BUILDS, Core, PROGRAM};
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The emulated Cortex-M4F board.
-pub(crate) const BOARD: &str = "qemu-mps2-an386";
-const TARGET: &str = "thumbv7em-none-eabihf";
+/// The emulated boards that have a crate, each the folder's and its program's name.
+pub(crate) const EMULATED: [&str; 5] =
+    ["qemu-mps2-an386", "qemu-mps2-an385", "qemu-mps2-an505", "qemu-microbit", "qemu-rv32-virt"];
+/// The first of them is a Cortex-M4F.
+pub(crate) const BOARD: &str = EMULATED[0];
+
+/// The core of an emulated board.
+pub(crate) fn core(board: &str) -> Result<Core> {
+    let known = EMULATED.contains(&board).then(|| cores::board(board)).flatten();
+    known.with_context(|| format!("{board}: no such board; there are {}", EMULATED.join(", ")))
+}
 
 /// One crate under `boards/`, for one target.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +47,18 @@ impl Firmware {
         self.build_with(program, &["--no-default-features"], &[])
     }
 
+    /// Clippy on all of the crate's programs, where the toolchain for its target has it.
+    pub(crate) fn clippy(&self) -> Result<()> {
+        if !Toolchain::for_target(self.target)?.has_clippy() {
+            eprintln!("{}: no clippy for {} here", self.folder, self.target);
+            return Ok(());
+        }
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(Path::new("boards").join(self.folder)).env("CARGO_TARGET_DIR", std::path::absolute(BUILDS)?);
+        cargo.env("RUSTFLAGS", format!("-Dwarnings {}", self.flags));
+        run(cargo.args(["clippy", "--release", "--locked", "--target", self.target, "--", "-D", "warnings"]))
+    }
+
     fn build_with(&self, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
         let toolchain = Toolchain::for_target(self.target)?;
         // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
@@ -56,15 +76,30 @@ impl Firmware {
     }
 }
 
-/// Builds the emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
-pub(crate) fn build(model_rs: &Path) -> Result<PathBuf> {
-    let board = Firmware { folder: BOARD, target: TARGET, flags: "", portable: false };
-    board.build_with(BOARD, &[], &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+/// Clippy on the emulated boards, and on the one that counts.
+pub(crate) fn clippy() -> Result<()> {
+    let lint = |folder, Core { target, flags, .. }| Firmware { folder, target, flags, portable: false }.clippy();
+    EMULATED.into_iter().try_for_each(|board| lint(board, core(board)?))?;
+    cores::CORES.into_iter().try_for_each(|core| lint("bench", core))
 }
 
-/// Builds the emulated board's firmware of a sensor mote.
-pub(crate) fn mote() -> Result<PathBuf> {
-    Firmware { folder: BOARD, target: TARGET, flags: "", portable: false }.build("motes")
+/// Builds an emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
+pub(crate) fn build(board: &'static str, model_rs: &Path) -> Result<PathBuf> {
+    emulated(board, board, &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+}
+
+/// Builds another of an emulated board's programs, around the model that it has by itself.
+pub(crate) fn program(board: &'static str, program: &str) -> Result<PathBuf> {
+    emulated(board, program, &[])
+}
+
+/// Builds a program that cannot panic.
+fn emulated(board: &'static str, program: &str, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
+    let Core { target, flags, .. } = core(board)?;
+    let elf = Firmware { folder: board, target, flags, portable: false }.build_with(program, &[], environment)?;
+    let panics = panic_symbols(&elf)?;
+    ensure!(panics.is_empty(), "{program} can panic: {}", panics.join(", "));
+    Ok(elf)
 }
 
 /// Builds [`PROGRAM`] for one board or for all, where `cellstate selftest` looks for it.
@@ -103,7 +138,8 @@ pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
         let SectionFlags::Elf { sh_flags } = section.flags() else {
             continue;
         };
-        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 {
+        // Some link scripts call all RAM that is left a section of this name.
+        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 || section.name() == Ok(".stack") {
             continue;
         }
         let writable = sh_flags & u64::from(elf::SHF_WRITE) != 0;
@@ -115,7 +151,7 @@ pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
 }
 
 /// Symbols of the panic machinery that the firmware carries.
-pub(crate) fn panic_symbols(elf: &Path) -> Result<Vec<String>> {
+fn panic_symbols(elf: &Path) -> Result<Vec<String>> {
     let bytes = std::fs::read(elf)?;
     let file = object::File::parse(&*bytes).context("not an ELF")?;
     let names = file.symbols().filter_map(|s| Some(format!("{:#}", rustc_demangle::demangle(s.name().ok()?))));

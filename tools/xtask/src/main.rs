@@ -1,19 +1,27 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `motes`, `test`, `bench` and `firmware`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `bench`,
+//! `firmware`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
+mod boards;
 mod demo;
 mod emulator;
 mod firmware;
+mod inject;
+mod lane;
 mod monitor;
 mod motes;
 mod packages;
 mod physical;
+mod recorded;
+mod replay;
 mod self_test;
 mod stream;
+mod template;
 mod test;
 mod toolchain;
+mod tutorials;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -27,14 +35,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Convert the watch model, stream real data through it on the host and on the emulated board, and compare.
+    /// Convert the watch model, stream real data through it on the host and on an emulated board, and compare.
     Demo {
         /// On the host alone, where no emulator can be had.
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["all", "board"])]
         host: bool,
+        #[command(flatten)]
+        boards: Boards,
+    },
+    /// Count what each layer of the watch model takes of a step on an emulated board.
+    Profile {
+        #[command(flatten)]
+        boards: Boards,
     },
     /// Read real temperatures from an emulated thermometer on the emulated board, and compare every forecast with the host's.
     Motes,
+    /// Put a simulated lane with vehicles into an emulated magnetometer on the emulated board, and compare with the host.
+    Lane,
+    /// Sample a recording from a timer's interrupt on two emulated boards while they compute: no sample is lost, and the bits are
+    /// the host's.
+    Recorded,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
     /// Build what `cellstate selftest --board` runs.
@@ -46,19 +66,49 @@ enum Command {
         #[arg(long, conflicts_with = "board")]
         physical: bool,
     },
+    /// Generate a project of `boards/template` for each of its boards, compare it with the board's own, and build it.
+    Template,
+    /// Run the commands of `docs/tutorials`, and compare what they print.
+    Tutorials {
+        /// Of this one alone.
+        name: Option<String>,
+    },
     /// Format, clippy, documentation, all host tests, the emulated boards, and a build for the physical ones.
     Test,
+}
+
+/// Which emulated boards.
+#[derive(clap::Args)]
+struct Boards {
+    /// This one, may be repeated; without, qemu-mps2-an386.
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    board: Vec<String>,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+}
+
+impl Boards {
+    fn chosen(&self) -> anyhow::Result<Vec<&'static str>> {
+        boards::chosen(&self.board, self.all)
+    }
 }
 
 fn main() -> anyhow::Result<()> {
     // Every path below is relative to the root.
     std::env::set_current_dir(root())?;
     match Cli::parse().command {
-        Command::Demo { host } => demo::run(host),
+        Command::Demo { host: true, .. } => demo::run(&[]),
+        Command::Demo { boards, .. } => demo::run(&boards.chosen()?),
+        Command::Profile { boards } => boards::profile(&boards.chosen()?),
         Command::Motes => motes::run(),
+        Command::Lane => lane::run(),
+        Command::Recorded => recorded::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
+        Command::Template => template::check(),
+        Command::Tutorials { name } => tutorials::run(name.as_deref()),
         Command::Test => test::run(),
     }
 }

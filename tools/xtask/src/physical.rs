@@ -1,11 +1,7 @@
 //! The boards that can be bought: built for their targets and weighed, not run.
 
 use crate::firmware::{Firmware, flash_and_ram};
-use crate::packages::run;
-use crate::toolchain::Toolchain;
 use anyhow::{Result, ensure};
-use std::path::{Path, absolute};
-use std::process::Command;
 
 /// A crate's folder, which is also its program's name; its target, and what else the compiler is told, as in the folder's
 /// `.cargo/config.toml`.
@@ -39,15 +35,7 @@ pub(crate) fn build() -> Result<()> {
 
 /// Clippy for each board, where the toolchain for its target has it.
 pub(crate) fn clippy() -> Result<()> {
-    for (folder, target, flags) in BOARDS {
-        if !Toolchain::for_target(target)?.has_clippy() {
-            eprintln!("{folder}: no clippy for {target} here");
-            continue;
-        }
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(Path::new("boards").join(folder)).env("RUSTFLAGS", format!("-Dwarnings {flags}"));
-        cargo.env("CARGO_TARGET_DIR", absolute("target/boards")?);
-        run(cargo.args(["clippy", "--release", "--locked", "--target", target, "--", "-D", "warnings"]))?;
-    }
-    Ok(())
+    BOARDS
+        .into_iter()
+        .try_for_each(|(folder, target, flags)| Firmware { folder, target, flags, portable: false }.clippy())
 }

@@ -1,10 +1,12 @@
 //! The same samples through the model on the host and on the board, compared bit for bit at every step.
 
-use crate::emulator::{Board, instructions};
+use crate::emulator::Board;
 use anyhow::{Result, bail};
 use cellstate::Model;
 use cellstate_app::link::{Request, Response};
-use cellstate_convert::data::Sequences;
+use cellstate_app::server::Stack;
+use cellstate_convert::board::cores::Counter;
+use cellstate_convert::data::{Sequence, Sequences};
 use cellstate_convert::eval::{self, Units};
 use indicatif::ProgressBar;
 
@@ -20,44 +22,50 @@ pub(crate) struct Report {
     pub(crate) right_board: u64,
     /// Instructions of one `step_i16` call on the board: fewest and most.
     pub(crate) instructions: (u64, u64),
+    /// Instructions from the last byte of a sample to the decision: fewest and most.
+    pub(crate) latency: (u64, u64),
+    /// The most that the board ever used of its stack.
+    pub(crate) stack: Option<Stack>,
 }
 
 /// Streams raw counts; each sequence begins with a reset on both sides.
-pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board) -> Result<Report> {
+pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board, counter: Counter) -> Result<Report> {
     match board.request(&Request::Hello)? {
         Response::Ready { model: id, .. } if id == model.id() => {}
         other => bail!("the board has another model: {other:?}"),
     }
-    let total: usize = data.sequences.iter().map(cellstate_convert::data::Sequence::len).sum();
+    let total: usize = data.sequences.iter().map(Sequence::len).sum();
     let bar = ProgressBar::new(total as u64).with_prefix("streaming");
-    let mut report = Report { instructions: (u64::MAX, 0), ..Report::default() };
+    let mut report = Report { instructions: (u64::MAX, 0), latency: (u64::MAX, 0), ..Report::default() };
     let mut failure = None;
     eval::run(model, data, Units::Counts, |session, s, t| {
         if failure.is_none() {
-            failure = one(session, data, s, t, board, &mut report).err();
+            failure = one(session, (&data.sequences[s], s, t), board, counter, &mut report).err();
             bar.inc(1);
         }
     })
     .map_err(|e| anyhow::anyhow!(e))?;
     bar.finish_and_clear();
-    failure.map_or(Ok(report), Err)
+    failure.map_or(Ok(()), Err)?;
+    let Response::Stack(stack) = board.request(&Request::Stack)? else { bail!("the board does not tell its stack") };
+    report.stack = Some(stack);
+    Ok(report)
 }
 
 /// One step that the host has just taken, on the board.
 fn one(
     session: &cellstate::Session,
-    data: &Sequences,
-    s: usize,
-    t: usize,
+    (sequence, s, t): (&Sequence, usize, usize),
     board: &mut Board,
+    counter: Counter,
     report: &mut Report,
 ) -> Result<()> {
-    let sequence = &data.sequences[s];
     if t == 0 && !matches!(board.request(&Request::Reset)?, Response::Done) {
         bail!("the board did not reset");
     }
     let sample = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
-    let Response::Prediction { argmax, outputs, digest, ticks } = board.request(&Request::Sample(sample))? else {
+    let answer = board.request(&Request::Sample(sample))?;
+    let Response::Prediction { argmax, outputs, digest, ticks, latency } = answer else {
         bail!("the board did not predict at sequence {s}, step {t}");
     };
     let output = session.output();
@@ -67,7 +75,9 @@ fn one(
     let label = sequence.label(t);
     report.right_host += u64::from(label == Some(output.argmax() as i64));
     report.right_board += u64::from(label == Some(argmax.into()));
-    let count = instructions(ticks);
-    report.instructions = (report.instructions.0.min(count), report.instructions.1.max(count));
+    for (range, ticks) in [(&mut report.instructions, ticks), (&mut report.latency, latency)] {
+        let count = counter.instructions(ticks.into());
+        *range = (range.0.min(count), range.1.max(count));
+    }
     Ok(())
 }

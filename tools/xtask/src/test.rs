@@ -1,18 +1,15 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use crate::{bench, demo, emulator, firmware, motes, packages, physical, self_test};
-use anyhow::{Result, bail, ensure};
-use cellstate::Model;
-use cellstate_convert::data;
-use std::path::Path;
+use crate::{
+    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, template, tutorials,
+};
+use anyhow::{Result, bail};
 use std::process::Command;
 
 /// Crates outside the host workspace.
-const OUTSIDE: [&str; 3] = ["boards/qemu-mps2-an386", "boards/bench", "benches"];
+const OUTSIDE: [&str; 3] = ["boards/qemu", "boards/bench", "benches"];
 /// What the test of the converter's report looks for.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
-/// Steps that the board must have taken for the comparison to count.
-const BOARD_STEPS: u64 = 5000;
 
 /// What must hold on the emulators.
 type Stage = fn() -> Result<()>;
@@ -23,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     stages.cargo("format", ".", &["fmt", "--all", "--check"]);
     let physical = physical::BOARDS.map(|(folder, ..)| format!("boards/{folder}"));
     for outside in OUTSIDE.into_iter().chain(physical.iter().map(String::as_str)) {
-        stages.cargo("format", outside, &["fmt", "--check"]);
+        stages.cargo("format", outside, &["fmt", "--all", "--check"]);
         // A crate of the host workspace that gains a dependency must not leave these behind.
         stages.cargo("lock file", outside, &["update", "--workspace", "--locked", "--quiet"]);
     }
@@ -50,9 +47,16 @@ pub(crate) fn run() -> Result<()> {
     println!("--- physical boards");
     stages.count("physical boards", physical::build());
     stages.count("clippy on the physical boards", physical::clippy());
-    let emulated: [(&str, Stage); 5] = [
-        ("emulated board", board),
-        ("emulated board with a sensor", motes::run),
+    stages.count("clippy on the emulated boards", firmware::clippy());
+    println!("--- the template and the tutorials");
+    stages.count("template", template::check());
+    stages.count("tutorials", tutorials::run(None));
+    let emulated: [(&str, Stage); 8] = [
+        ("emulated boards", boards::check),
+        ("profile on the emulated boards", boards::check_profiles),
+        ("sampling from an interrupt", recorded::run),
+        ("emulated board with a thermometer", motes::run),
+        ("emulated board with a magnetometer", lane::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),
@@ -108,20 +112,4 @@ impl Stages {
             }
         }
     }
-}
-
-/// The committed watch model on the emulated board: no panics linked in, and every step equal to the host's.
-fn board() -> Result<()> {
-    let folder = Path::new("tests/models/watch");
-    let elf = firmware::build(&folder.join("watch.rs"))?;
-    let panics = firmware::panic_symbols(&elf)?;
-    ensure!(panics.is_empty(), "the firmware can panic: {}", panics.join(", "));
-    let blob = std::fs::read(folder.join("watch.cell"))?;
-    let words = demo::aligned(&blob);
-    let model = Model::parse(&bytemuck::cast_slice(&words)[..blob.len()])?;
-    let report = demo::on_board(&elf, &model, &data::load(&folder.join("later.npz"))?)?;
-    println!("bit-exact: {} of {} steps; instructions per step {:?}", report.equal, report.steps, report.instructions);
-    ensure!(report.steps >= BOARD_STEPS, "only {} steps were compared", report.steps);
-    ensure!(report.equal == report.steps, "the board and the host differ");
-    Ok(())
 }

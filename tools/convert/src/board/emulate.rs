@@ -1,6 +1,6 @@
 //! One run of the bench firmware on an emulated core, counted or traced instruction by instruction if asked to.
 
-use super::cores::{Core, Counter};
+use super::cores::Core;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -91,17 +91,11 @@ pub fn run(core: &Core, elf: &Path, pack: &[u8], limit: Duration, look: Look) ->
     let folder = tempfile::tempdir()?;
     let pack_file = folder.path().join("pack");
     std::fs::write(&pack_file, pack)?;
-    let mut command = Command::new(core.emulator.program);
-    command.args(["-M", core.machine, "-display", "none", "-monitor", "none", "-serial", "none"]);
-    command.args(["-semihosting-config", "enable=on,target=native"]);
-    if core.counter == Counter::Instructions {
-        command.args(["-bios", "none"]);
-    }
-    // Counting instructions slows the emulator down, so only where they are looked at.
-    if !matches!(look, Look::No) {
-        let shift = if core.counter == Counter::Instructions { 0 } else { 7 };
-        command.arg("-icount").arg(format!("shift={shift},sleep=off"));
-    }
+    let [program, arguments @ ..] = &core.emulator(!matches!(look, Look::No))[..] else {
+        return Err(std::io::Error::other("no emulator").into());
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).args(["-serial", "none"]);
     command.arg("-device");
     command.arg(format!("loader,file={},addr={:#x},force-raw=on", pack_file.display(), core.pack));
     let pipe = folder.path().join("trace");

@@ -15,7 +15,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   cellstate selftest model.cell
   cellstate selftest model.cell --board qemu-mps2-an386
-  cellstate selftest model.cell --board qemu-riscv32-virt --firmware bench-firmware
+  cellstate selftest model.cell --board qemu-rv32-virt --firmware bench-firmware
 
 The exit code is 0 if it passed, 1 if the bits are others, 2 if it could not run.";
 

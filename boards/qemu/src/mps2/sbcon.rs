@@ -1,15 +1,17 @@
-//! The SBCon two-wire block of the MPS2 boards, which gives software the two lines of an I2C bus and no more.
+//! The SBCon two-wire block of the MPS2 boards AN385 and AN386, which gives software the two lines of an I2C bus and no more.
 //!
 //! This is the one at the shield's connector, `bus=i2c` for the emulator. Registers: Arm Application Note 386, section 4.4. It
 //! clocks as fast as the core does, which the emulated sensors follow.
-#![allow(unsafe_code, reason = "memory-mapped registers")]
+#![allow(unsafe_code, reason = "the peripheral's address")]
 
+use crate::registers::Registers;
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 
-const BASE: *mut u32 = 0x4002_A000 as *mut u32;
-/// Word offsets. Reading `SET` gives the levels of the lines.
+// SAFETY: these boards have the block there; it moves no data by itself.
+const BUS: Registers = unsafe { Registers::at(0x4002_A000) };
+/// Offsets. Reading `SET` gives the levels of the lines.
 const SET: usize = 0;
-const CLEAR: usize = 1;
+const CLEAR: usize = 4;
 /// The lines, open drain: one that is set may still be held low by a sensor.
 const SCL: u32 = 1;
 const SDA: u32 = 2;
@@ -26,18 +28,15 @@ impl TwoWire {
     }
 
     fn set(&mut self, lines: u32) {
-        // SAFETY: BASE plus the offsets above are the block's registers on this board; it touches no memory.
-        unsafe { BASE.add(SET).write_volatile(lines) }
+        BUS.write(SET, lines);
     }
 
     fn clear(&mut self, lines: u32) {
-        // SAFETY: as above.
-        unsafe { BASE.add(CLEAR).write_volatile(lines) }
+        BUS.write(CLEAR, lines);
     }
 
     fn sda(&self) -> bool {
-        // SAFETY: as above; reading the levels is always allowed.
-        unsafe { BASE.add(SET).read_volatile() & SDA != 0 }
+        BUS.read(SET) & SDA != 0
     }
 
     /// SDA falls while SCL is high: a start, or a repeated one.
