@@ -183,7 +183,10 @@ SUPPORTED = {
 
 
 def samples(rng, count):
-    """(log, kind, names, answer, number of supporting entries): every such number, and of it every kind, equally often."""
+    """(log, kind, names, answer, ages of the supporting entries in the order in which they lead to one another).
+
+    Every number of such entries, and of it every kind, is equally often. The newest entry's age is 0.
+    """
     wanted = {(kind, n): count // (3 * len(kinds)) for n, kinds in SUPPORTED.items() for kind in kinds}
     out = []
     while any(wanted.values()):
@@ -203,7 +206,8 @@ def samples(rng, count):
             if wanted.get(group) and asked_of[group] < MOST_ALIKE:
                 asked_of[group] += 1
                 wanted[group] -= 1
-                out.append((world.log, kind, names, answer, group[1]))
+                newest = min(len(world.log), SLOTS) - 1
+                out.append((world.log, kind, names, answer, [newest - k for k in dict.fromkeys(support)]))
     rng.shuffle(out)
     return out
 
@@ -217,5 +221,5 @@ if __name__ == "__main__":
     import random
 
     generator = random.Random(1)
-    for log, kind, names, answer, facts in samples(generator, 30)[:2]:
-        print(*log, f"{kind} {names}: {answer} ({facts} entries)\n", sep="\n")
+    for log, kind, names, answer, ages in samples(generator, 30)[:3]:
+        print(*log, f"{kind} {names}: {answer}, from", *(log[-1 - age] for age in ages), "", sep="\n")

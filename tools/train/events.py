@@ -4,7 +4,8 @@
 
 After Sukhbaatar et al. 2015: the memory has a key `A m` and a value `C m` of each entry for each hop, and what a hop finds is
 added to what it has asked; learned scores by age stand for the temporal encoding. Unlike there a layer with a ReLU makes the
-next hop's query of that sum: whether to look for somebody or for anybody else depends on the question.
+next hop's query of that sum: whether to look for somebody or for anybody else depends on the question. And each hop is told
+while it is trained which entry it has to look up, which the paper does without.
 """
 
 import collections
@@ -38,17 +39,19 @@ class Memory(nn.Module):
         self.answer = nn.Linear(WIDTH, len(ANSWERS))
 
     def forward(self, question, facts, counts):
-        """Facts are (batch, SLOTS, features), the newest first."""
+        """Answers, and the scores of each hop. Facts are (batch, SLOTS, features), the newest first."""
         missing = torch.arange(SLOTS)[None] >= counts[:, None]
         u = self.question(question)
+        looked = []
         for k in range(1, self.hops + 1):
             if k > 1:
                 u = torch.relu(self.get_submodule(f"next{k}")(u))
             scores = torch.einsum("bd,bsd->bs", u, self.get_submodule(f"keys{k}")(facts))
             scores = (scores + self.get_parameter(f"ages{k}")).masked_fill(missing, -torch.inf)
+            looked.append(scores)
             found = torch.einsum("bs,bsd->bd", scores.softmax(1), self.get_submodule(f"values{k}")(facts))
             u = u + found
-        return self.answer(u)
+        return self.answer(u), looked
 
 
 def hot(indices, width, kind=np.uint8):
@@ -58,7 +61,7 @@ def hot(indices, width, kind=np.uint8):
 
 
 def tensors(questions):
-    """Questions, facts with the newest first, their number, answers."""
+    """Questions, facts with the newest first, their number, answers, and ages of supporting entries, the last repeated."""
     facts = np.zeros((len(questions), SLOTS, len(FACT)), np.uint8)
     for rows, (log, *_) in zip(facts, questions):
         for row, entry in zip(rows, reversed(log[-SLOTS:])):
@@ -66,17 +69,23 @@ def tensors(questions):
     question = np.stack([hot(asked(kind, names), len(QUESTION)) for _, kind, names, *_ in questions])
     counts = np.array([min(SLOTS, len(log)) for log, *_ in questions])
     answers = np.array([ANSWERS.index(answer) for *_, answer, _ in questions])
-    return [torch.from_numpy(v) for v in (question, facts, counts, answers)]
+    ages = np.array([(support + support[-1:] * 2)[:3] for *_, support in questions])
+    return [torch.from_numpy(v) for v in (question, facts, counts, answers, ages)]
 
 
-def train(model, data, generator, steps=16000, size=256, rate=6e-3):
+def train(model, data, generator, steps=7000, size=256, rate=6e-3):
+    """The answers are learned, and where each hop has to look, of questions that need no more entries than there are hops."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     for step in range(steps):
         rows = torch.randint(len(data[0]), (size,), generator=generator)
-        question, facts, counts, answers = (v[rows] for v in data)
+        question, facts, counts, answers, ages = (v[rows] for v in data)
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(question.float(), facts.float(), counts), answers)
+        logits, looked = model(question.float(), facts.float(), counts)
+        loss = nn.functional.cross_entropy(logits, answers)
+        few = (ages[:, model.hops :] == ages[:, model.hops - 1 : model.hops]).all(1)
+        for k, scores in enumerate(looked):
+            loss = loss + 0.3 * nn.functional.cross_entropy(scores[few], ages[few, k])
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -90,11 +99,11 @@ def judge(model, data, questions):
     """Accuracy of all, by the number of supporting entries, and by kind."""
     right = []
     for part in zip(*(v.split(2000) for v in data)):
-        question, facts, counts, answers = part
-        right += (model(question.float(), facts.float(), counts).argmax(1) == answers).tolist()
+        question, facts, counts, answers, _ = part
+        right += (model(question.float(), facts.float(), counts)[0].argmax(1) == answers).tolist()
     hits = collections.defaultdict(list)
     for (_, kind, _, _, support), hit in zip(questions, right):
-        for group in ("all", f"{support} entries", f"{kind} ({support})"):
+        for group in ("all", f"{len(support)} entries", f"{kind} ({len(support)})"):
             hits[group].append(hit)
     return {group: float(np.mean(h)) for group, h in sorted(hits.items())}
 
@@ -135,12 +144,16 @@ def main():
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(4)
     rng = random.Random(4)
-    train_set = samples(rng, 90_000)
+    train_set = samples(rng, 60_000)
     test_set = samples(rng, 6000)
     known, test = tensors(train_set), tensors(test_set)
     OUT.mkdir(parents=True, exist_ok=True)
     report = {}
-    for hops in (1, 2, 3):
+    save_events(OUT / "test.npz", [events(*s) for s in test_set[:1000]], support=np.array([len(s[4]) for s in test_set[:1000]]))
+    save_events(OUT / "calibration.npz", [events(*s) for s in train_set[:200]])
+    names = {"question": QUESTION, "entry": FACT, "answer": ANSWERS}
+    (OUT / "names.json").write_text(json.dumps(names, indent=1) + "\n")
+    for hops in (3, 2, 1):
         model = Memory(hops)
         train(model, known, generator)
         report[f"{hops} hops"] = judge(model, test, test_set)
@@ -151,15 +164,12 @@ def main():
             "# Stream 0 takes a question, stream 1 an entry of the log, both multi-hot: the names are in names.json.\n"
             + layers(hops)
         )
-        question, facts, counts, _ = (v[:1000] for v in test)
+        question, facts, counts, *_ = (v[:1000] for v in test)
         with torch.no_grad():
-            logits = model(question.float(), facts.float(), counts).numpy()
-        np.savez_compressed(OUT / f"framework{hops}.npz", logits=logits, probabilities=torch.from_numpy(logits).softmax(1))
-    (OUT / "accuracy.json").write_text(json.dumps(report, indent=1) + "\n")
-    names = {"question": QUESTION, "entry": FACT, "answer": ANSWERS}
-    (OUT / "names.json").write_text(json.dumps(names, indent=1) + "\n")
-    save_events(OUT / "test.npz", [events(*s) for s in test_set[:1000]], support=np.array([s[4] for s in test_set[:1000]]))
-    save_events(OUT / "calibration.npz", [events(*s) for s in train_set[:200]])
+            logits, looked = model(question.float(), facts.float(), counts)
+        weights = torch.stack(looked, 1)[:100].softmax(2)
+        np.savez_compressed(OUT / f"framework{hops}.npz", logits=logits.numpy(), weights=weights.numpy())
+        (OUT / "accuracy.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
