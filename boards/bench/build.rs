@@ -34,6 +34,10 @@ fn main() {
         println!("cargo:rustc-link-arg=-Tmemory.x");
     }
     println!("cargo:rustc-link-arg=-Tlink.x");
+    println!("cargo:rustc-check-cfg=cfg(small)");
+    if target.starts_with("thumbv6m") {
+        println!("cargo:rustc-cfg=small");
+    }
     println!("cargo:rustc-env=TRIALS={trials}");
     println!("cargo:rerun-if-changed=build.rs");
 }

@@ -34,10 +34,10 @@ pub enum Failure {
 /// # Errors
 /// [`Failure`] says what the blob lacks.
 #[inline(never)]
-pub fn run(
+pub fn run<const N: usize>(
     blob: &[u8],
     steps: u32,
-    state: &mut State<STATE_BYTES>,
+    state: &mut State<N>,
     mut step: impl FnMut(&mut Session, usize, &[I1F15]) -> bool,
 ) -> Result<u32, Failure> {
     let model = Model::parse(blob).map_err(Failure::Load)?;

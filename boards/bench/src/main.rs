@@ -21,8 +21,11 @@ extern "Rust" fn traced_step(session: &mut Session, stream: usize, sample: &[I1F
     session.step_stream(stream, sample).ok()?.get(0)
 }
 
+/// As much state as the machine has room for: the smallest one for the trials', others for a ring of memories.
+const BYTES: usize = if cfg!(small) { STATE_BYTES } else { 8 * STATE_BYTES };
+
 /// Counts as static RAM.
-static STATE: ConstStaticCell<State<STATE_BYTES>> = ConstStaticCell::new(State::new());
+static STATE: ConstStaticCell<State<BYTES>> = ConstStaticCell::new(State::new());
 
 #[cellstate_qemu::entry]
 fn main() -> ! {

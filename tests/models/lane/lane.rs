@@ -14,5 +14,5 @@ pub const LABELS: [&str; 3] = ["free", "east", "west"];
 /// Names of the input features.
 pub const FEATURES: [&str; 3] = ["mx", "my", "mz"];
 /// The model: pass `&BLOB.0` to `cellstate::Model::parse`.
-pub static BLOB: cellstate::Aligned<[u8; 2496]> =
+pub static BLOB: cellstate::Aligned<[u8; 2500]> =
     cellstate::Aligned(*include_bytes!("lane.cell"));

@@ -10,7 +10,7 @@ use crate::firmware::{self, Firmware};
 use anyhow::{Context, Result, ensure};
 use cellstate::model::header::Weights;
 use cellstate::{Model, State};
-use cellstate_app::trial;
+use cellstate_app::trial::{self, STATE_BYTES};
 use cellstate_convert::board::cores::{CORES, Core, PROGRAM};
 use cellstate_convert::board::emulate::{self, Look};
 use cellstate_convert::board::pack::pack;
@@ -286,7 +286,7 @@ fn one(built: &Built, kind: Kind, weights: Weights, (inputs, units): (usize, usi
 fn on_host(blob: &[u8], steps: u32) -> Result<u32> {
     let words = crate::demo::aligned(blob);
     let blob = &bytemuck::cast_slice(&words)[..blob.len()];
-    let mut state = State::new();
+    let mut state = Box::new(State::<STATE_BYTES>::new());
     let checksum =
         trial::run(blob, steps, &mut state, |session, stream, sample| session.step_stream(stream, sample).is_ok());
     checksum.map_err(|e| anyhow::anyhow!("{e:?}")).context("the host does not run the trial")
