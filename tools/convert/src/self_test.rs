@@ -79,8 +79,9 @@ pub fn on_host(model: &Model) -> Result<Outcome, Untested> {
 pub fn on_board(model: &Model, blob: &[u8], core: &Core, elf: &Path, limit: Duration) -> Result<Outcome, Untested> {
     let expected = model.test_checksum().ok_or(Untested::NoVectors)?;
     let needed = model.state_bytes();
-    if needed > trial::STATE_BYTES {
-        return Err(Untested::State { needed, there: trial::STATE_BYTES });
+    let there = core.state_bytes();
+    if needed > there {
+        return Err(Untested::State { needed, there });
     }
     let pack = pack([(trial::SELF_TEST, blob)]);
     if pack.len() > core.pack_bytes {

@@ -42,6 +42,11 @@ impl Firmware {
         self.build_with(program, &[], &[])
     }
 
+    /// The program of `boards/bench` for a core: with models of many layers, where its RAM allows.
+    pub(crate) fn build_trials(&self, core: &Core) -> Result<PathBuf> {
+        self.build_with(PROGRAM, if core.is_small() { &[] } else { &["--features", "deep"] }, &[])
+    }
+
     /// The same without the crate's default features.
     pub(crate) fn build_bare(&self, program: &str) -> Result<PathBuf> {
         self.build_with(program, &["--no-default-features"], &[])
@@ -69,7 +74,7 @@ impl Firmware {
         cargo.env("CARGO_TARGET_DIR", &target_dir).envs(environment.iter().map(|(k, v)| (k, v)));
         cargo.env("RUSTFLAGS", format!("-Dwarnings {}", self.flags));
         cargo.args(["build", "--release", "--locked", "--target", self.target, "--bin", program]).args(arguments);
-        run(if self.portable { cargo.args(["--features", "portable"]) } else { &mut cargo })?;
+        run(cargo.args(if self.portable { &["--features", "portable"][..] } else { &[] }))?;
         let elf = target_dir.join(self.target).join("release").join(program);
         ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
         Ok(elf)
@@ -107,7 +112,7 @@ pub(crate) fn boards(only: Option<&str>) -> Result<()> {
     let wanted: Vec<_> = BOARDS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)).collect();
     ensure!(!wanted.is_empty(), "no such board; there are {}", BOARDS.map(|(name, _)| name).join(", "));
     for (name, core) in wanted {
-        let elf = Firmware::bench(core, false).build(PROGRAM)?;
+        let elf = Firmware::bench(core, false).build_trials(core)?;
         ensure!(
             elf.ends_with(core.firmware()),
             "{}: built elsewhere than in {}",

@@ -1,5 +1,6 @@
 //! The cores, how each is built for and emulated, and the boards that have them.
 
+use cellstate_app::trial::STATE_BYTES;
 use std::path::PathBuf;
 
 /// An emulator.
@@ -62,6 +63,16 @@ pub const BUILDS: &str = "target/boards";
 pub const PROGRAM: &str = "bench-firmware";
 
 impl Core {
+    /// Bytes of state that [`PROGRAM`] has: `boards/bench` says so. Code for the smallest cores must fit 16 KB of RAM.
+    pub fn state_bytes(&self) -> usize {
+        if self.is_small() { STATE_BYTES } else { 8 * STATE_BYTES }
+    }
+
+    /// Whether a machine for this target may have 16 KB of RAM: no room for models of many layers.
+    pub fn is_small(&self) -> bool {
+        self.target.starts_with("thumbv6m")
+    }
+
     /// Where [`PROGRAM`] is once it was built for this core, from the repository's root.
     pub fn firmware(&self) -> PathBuf {
         [BUILDS, self.target, "release", PROGRAM].iter().collect()

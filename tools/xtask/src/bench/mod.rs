@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use cellstate::model::header::Weights;
 use cellstate::{Model, State};
 use cellstate_app::trial::{self, STATE_BYTES};
-use cellstate_convert::board::cores::{CORES, Core, PROGRAM};
+use cellstate_convert::board::cores::{CORES, Core};
 use cellstate_convert::board::emulate::{self, Look};
 use cellstate_convert::board::pack::pack;
 use cellstate_convert::synthetic::{self, Kind};
@@ -238,7 +238,7 @@ pub(crate) fn measure(cores: &[&Core], weights: &[Weights], kind: Kind, portable
 fn build(core: Core, portable: bool) -> Result<Built> {
     let bench = Firmware::bench(&core, portable);
     let minimal = firmware::text(&bench.build_bare("minimal")?)?;
-    Ok(Built { core, elf: bench.build(PROGRAM)?, text_bytes: minimal })
+    Ok(Built { core, elf: bench.build_trials(&core)?, text_bytes: minimal })
 }
 
 /// One model on one core: the same bits as the host, or an error; then the counts.
