@@ -115,14 +115,14 @@ def layers(hops):
     entry = lambda **keys: part("layer", keys.items())
     for name, features in (("ask", QUESTION), ("tell", FACT)):
         part("stream", {"name": name, "features": len(features)}.items())
-    entry(name="question", from_=["ask"])
+    entry(name="question", kind="linear", from_=["ask"])
     u = "question"
     for k in range(1, hops + 1):
         if k > 1:
             entry(name=f"next{k}", activation="relu", from_=[u])
             u = f"next{k}"
-        entry(name=f"keys{k}", from_=["tell"])
-        entry(name=f"values{k}", from_=["tell"])
+        entry(name=f"keys{k}", kind="linear", from_=["tell"])
+        entry(name=f"values{k}", kind="linear", from_=["tell"])
         entry(
             name=f"hop{k}", kind="attention", score="dot", window=SLOTS, ages=f"ages{k}", from_=[u, f"keys{k}", f"values{k}"]
         )

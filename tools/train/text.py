@@ -131,6 +131,8 @@ def save_text(known, held_out):
 
 
 def quoted(characters):
+    """As labels: a line break is `\\n`, for a label is one line."""
+    characters = [r"\n" if c == "\n" else c for c in characters]
     return ", ".join(json.dumps(c) for c in characters)
 
 

@@ -23,7 +23,7 @@ def llama(characters):
         LlamaConfig(
             vocab_size=characters,
             hidden_size=48,
-            intermediate_size=136,
+            intermediate_size=116,
             num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=2,
