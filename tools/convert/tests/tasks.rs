@@ -2,9 +2,10 @@
 
 use cellstate::model::header::Weights;
 use cellstate::{Model, Session, State};
-use cellstate_convert::eval::{STATE_BYTES, Units};
+use cellstate_convert::eval::{STATE_BYTES, Score, Units, compare};
 use cellstate_convert::{convert, data, import};
-use cellstate_reference::{Evaluator, Network};
+use cellstate_reference::cell::softmax;
+use cellstate_reference::{Evaluator, Network, Source};
 use std::path::PathBuf;
 
 fn models(file: &str) -> PathBuf {
@@ -100,3 +101,103 @@ fn dates_of_five_languages_become_iso_8601() {
         assert!(by_integer + 5 >= by_float && by_float >= 990);
     }
 }
+
+/// The shares of right answers of float and integers, and how many were asked for.
+fn answers(network: &Network, folder: &str, test: &str, units: Units, weights: Weights) -> (f64, f64, u64) {
+    let calibration = data::load(&models(&format!("{folder}/calibration.npz"))).unwrap();
+    let blob = convert(network, &calibration, units, weights, folder, 16, || ()).unwrap().blob;
+    let words = aligned(&blob);
+    let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+    let test = data::load(&models(&format!("{folder}/{test}"))).unwrap();
+    let report = compare(&model, network, &test, units, Score::Step, || ()).unwrap();
+    (report.accuracy_float().unwrap(), report.accuracy_int().unwrap(), report.scored)
+}
+
+#[test]
+fn questions_about_a_log_are_answered_by_every_number_of_hops() {
+    for (hops, least) in [(1, 0.0), (2, 0.0), (3, 0.97)] {
+        let name = format!("events/events{hops}.safetensors");
+        if !models(&name).exists() {
+            continue;
+        }
+        let network = network(&name, &format!("events/events{hops}.toml"));
+        for weights in [Weights::W8, Weights::W16] {
+            let (float, integer, asked) = answers(&network, "events", "test.npz", Units::Model, weights);
+            println!("{hops} hops, {}: {integer:.4} of {asked} questions, float {float:.4}", weights.name());
+            assert!(asked == 1000 && float > least && integer >= float - 0.005);
+        }
+    }
+}
+
+#[test]
+fn two_sensors_of_two_rates_make_one_decision() {
+    let network = network("rates/rates.safetensors", "rates/model.toml");
+    for weights in [Weights::W8, Weights::W16] {
+        let (float, integer, steps) = answers(&network, "rates", "later.npz", Units::Counts, weights);
+        println!("rates, {}: {integer:.4} of {steps} steps, float {float:.4}", weights.name());
+        assert!(float > 0.75 && integer >= float - 0.005);
+    }
+}
+
+/// Bits per character of a model's logits over a text.
+struct Bits {
+    sum: f64,
+    count: u32,
+}
+
+impl Bits {
+    fn observe(&mut self, logits: &[f64], next: i64) {
+        self.sum -= softmax(logits)[next as usize].log2();
+        self.count += 1;
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / f64::from(self.count)
+    }
+}
+
+#[test]
+fn texts_cost_as_many_bits_in_integers() {
+    let calibration = data::load(&models("text/calibration.npz")).unwrap();
+    let test = data::load(&models("text/test.npz")).unwrap();
+    let bodies = [("lstm", "lstm.safetensors"), ("attention", "attention.safetensors"), ("llama", "llama")];
+    for (name, file) in bodies {
+        let network = network(&format!("text/{file}"), &format!("text/{name}.toml"));
+        let head = network.heads[0].node;
+        let is_softmax = network.nodes[head].layer.is_softmax();
+        let mut float = Evaluator::new(&network);
+        let mut by_float = Bits { sum: 0.0, count: 0 };
+        let sequence = &test.sequences[0];
+        let count = CHARACTERS.min(sequence.len());
+        for t in 0..count {
+            float.step(sequence.step(t));
+            let trace = float.traces(head).last().unwrap();
+            by_float.observe(if is_softmax { &trace.z } else { &trace.output }, sequence.label(t).unwrap());
+        }
+        for weights in [Weights::W8, Weights::W4] {
+            let blob = convert(&network, &calibration, Units::Model, weights, name, 16, || ()).unwrap().blob;
+            let words = aligned(&blob);
+            let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+            let mut state = Box::new(State::<STATE_BYTES>::new());
+            let mut session = Session::new(&model, &mut state).unwrap();
+            let mut by_integer = Bits { sum: 0.0, count: 0 };
+            for t in 0..count {
+                let output = session.step_i16(&[sequence.step(t)[0] as i16]).unwrap();
+                let logits: Vec<f64> = (0..output.len()).map(|k| output.value(k).unwrap().into()).collect();
+                by_integer.observe(&logits, sequence.label(t).unwrap());
+            }
+            let (integer, float) = (by_integer.mean(), by_float.mean());
+            println!(
+                "{name}, {}: {integer:.4} bits per character, float {float:.4}; {} bytes of flash, {} of state",
+                weights.name(),
+                blob.len(),
+                model.state_bytes()
+            );
+            let width = network.width(Source::Node(head));
+            assert!(width == 65 && (weights == Weights::W4 || integer < float + 0.02));
+        }
+    }
+}
+
+/// Of the held-out text.
+const CHARACTERS: usize = 20_000;
