@@ -236,3 +236,51 @@ impl Iterator for Generate<'_, '_> {
         Some(symbol)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_is_the_published_one() {
+        // `pcg32-demo` of O'Neill's C library: seed 42, stream 54.
+        let mut pcg = Pcg::new(42);
+        let expected = [0xa15c_02b7, 0x7b47_f409, 0xba1d_3330, 0x83d2_f293, 0xbfa4_784b, 0xcbed_606e];
+        assert_eq!(expected.map(|_| pcg.next()), expected);
+    }
+
+    #[test]
+    fn numbers_fill_their_range() {
+        let mut pcg = Pcg::new(1);
+        for bound in [1, 2, 7, 32767, 65535 * 32767, u32::MAX] {
+            let mut largest = 0;
+            for _ in 0..1000 {
+                let n = pcg.below(bound);
+                assert!(n < bound);
+                largest = largest.max(n);
+            }
+            assert!(u64::from(largest) >= u64::from(bound - 1) * 99 / 100, "{largest} of {bound}");
+        }
+    }
+
+    #[test]
+    fn exponents_are_those_of_real_numbers() {
+        let mut pcg = Pcg::new(2);
+        for _ in 0..200_000 {
+            // Scales of every size, also subnormal ones.
+            let scale = f32::from_bits(pcg.below(f32::INFINITY.to_bits() - 1) + 1);
+            let temperature = 1 + (pcg.next() >> pcg.below(32)) % u32::MAX;
+            let units = pcg.next() >> pcg.below(32);
+            let exponent = Unit::new(scale.to_bits(), temperature).unwrap().exponent(units);
+            let base = f64::from(units) * f64::from(scale) * core::f64::consts::LOG2_E;
+            let real = (base * 65536.0 * 65536.0 / f64::from(temperature)).min(f64::from(i32::MAX));
+            let error = f64::from(exponent) - real;
+            assert!(
+                (-1.0 - real * 2e-9..=real * 2e-9).contains(&error),
+                "{scale} {temperature} {units}: {exponent} {real}"
+            );
+        }
+        assert!(Unit::new(1.0f32.to_bits(), 0).is_none());
+        assert!(Unit::new(0, 1).is_none());
+    }
+}

@@ -83,7 +83,8 @@ impl Session<'_> {
         let model = self.model;
         let (node, place) = model.node(layer)?;
         let parts = Parts::new(self.words, place);
-        let asked = self.ran && self.stream.number() == place.stream() && parts.yielded > 0 && !model.header().is_windowed();
+        let asked =
+            self.ran && self.stream.number() == place.stream() && parts.yielded > 0 && !model.header().is_windowed();
         let Layer::More(crate::model::more::More::Attention(kind)) = &node.layer else { return None };
         if !asked || head >= usize::from(kind.heads) {
             return None;
