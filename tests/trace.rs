@@ -103,7 +103,7 @@ fn an_lstm_s_gates_make_its_state() {
         (&plain, Weights::W4, false),
         (&hard, Weights::W8, true),
     ] {
-        let mut before = [vec![0i32; UNITS], vec![0i32; UNITS]];
+        let mut before = [[0i32; UNITS]; 2];
         beside(network, &[3], weights, |session, float, _| {
             for (layer, before) in before.iter_mut().enumerate() {
                 let cell = session.cell(layer).unwrap();
@@ -147,7 +147,7 @@ fn a_gru_s_gates_make_its_state() {
             initial: None,
         };
         let network = Network::chain("gru", 3, vec![("gru".to_owned(), Layer::Gru(gru))]);
-        let mut before = vec![0i32; UNITS];
+        let mut before = [0i32; UNITS];
         beside(&network, &[3], Weights::W8, |session, float, _| {
             let cell = session.cell(0).unwrap();
             let gates = gates(session, 0);
@@ -220,7 +220,9 @@ fn attention_s_weights_are_those_of_the_float_network() {
             asked += 1;
             let filled = memories.min(7);
             let mut by_age = vec![None; filled];
-            found.iter().for_each(|&(age, weight)| assert_eq!(by_age[age].replace(weight), None));
+            for &(age, weight) in &found {
+                assert_eq!(by_age[age].replace(weight), None);
+            }
             let oldest_first = &float.traces(2)[0].weights;
             assert_eq!(oldest_first.len(), filled);
             for (weight, expected) in by_age.iter().rev().zip(oldest_first) {

@@ -18,6 +18,7 @@ pub(super) struct Before<'s> {
     /// The hidden state before the step.
     pub(super) h: &'s [Four],
     /// What the layer carries, behind the number of its current output.
+    #[cfg(feature = "layers")]
     pub(super) memory: &'s [i32],
     /// The layer's records, and the words behind them.
     pub(super) records: &'s [i32],
@@ -59,6 +60,7 @@ impl Session<'_> {
         let before = Before {
             x: fours(Sequence::new(model, self.words, node.from, 1).at(0)),
             h: fours(parts.slots.get(before..).and_then(|h| h.get(..place.slot_words)).unwrap_or_default()),
+            #[cfg(feature = "layers")]
             memory: parts.memory.get(1..).unwrap_or_default(),
             records: model.words_from(place.records),
         };

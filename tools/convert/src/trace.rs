@@ -126,7 +126,9 @@ fn layer(model: &Model, k: usize, kind: &str) -> Option<(usize, LayerTrace)> {
 fn observe(session: &Session, k: usize, stream: usize, maps: &mut [Map]) {
     let Some((node, place)) = session.model().node(k) else { return };
     if place.stream() != stream {
-        maps.iter_mut().for_each(|map| map.push(|_| None));
+        for map in maps {
+            map.push(|_| None);
+        }
         return;
     }
     if let Layer::More(More::Attention(_)) = node.layer {
