@@ -25,7 +25,7 @@
 //! * [`session`]: [`State`], [`Session`] and [`Output`], what an application holds. `session/walk.rs` runs the nodes of a
 //!   model over a sample or a window, `session/others.rs` those of the other layers; `session/self_test.rs` compares this
 //!   core with the host, on samples that travel in the blob; `session/profile.rs` tells a timer of each
-//!   layer.
+//!   layer; `session/trace.rs` looks into a step that was taken; `session/generate.rs` feeds a model what it chose.
 //! * [`layer`]: one file a layer, one step each: state in, state out.
 //! * [`kernel`]: the dot products, the only place for `unsafe`.
 //! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh.
@@ -34,8 +34,8 @@
 //!
 //! # Features
 //!
-//! * `layers`, on by default: every layer but LSTM and dense, windows, masks and several input streams. Without it `model/no_more.rs` and
-//!   `session/no_others.rs` stand in their places, and a blob that has one is a [`LoadError::Header`].
+//! * `layers`, on by default: every layer but LSTM and dense, windows, masks, several input streams, and generation. Without it
+//!   `model/no_more.rs` and `session/no_others.rs` stand in their places, and a blob that has one is a [`LoadError::Header`].
 //! * `deep`: models of up to 48 layers, such as transformers, for some 4 kB more of RAM in a parsed model.
 //! * `portable`: the portable kernels on every target, to compare the others with.
 //! * `defmt`: `defmt::Format` for the public types.
@@ -53,6 +53,8 @@ pub mod numeric;
 pub mod session;
 
 pub use model::{LoadError, Model};
+#[cfg(feature = "layers")]
+pub use session::{Choice, Generate, Sampler};
 pub use session::{Output, Profile, RestoreError, SelfTestError, Session, State, StateTooSmall, StepError};
 
 /// Aligns what it holds to 4 bytes, as a blob must be.

@@ -25,7 +25,7 @@ use crate::numeric::turn::{cosine, sine};
 /// The head of the context's products: nothing added, a quarter of the sums.
 const QUARTERS: [i32; 2 * ROWS] = [0, 0, 0, 0, 1 << 30, 1 << 30, 1 << 30, 1 << 30];
 /// Words of a block of 16-bit values.
-const BLOCK: usize = ROWS * COLUMNS / 2;
+pub(super) const BLOCK: usize = ROWS * COLUMNS / 2;
 
 /// Attention of a checked model.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +51,15 @@ pub(crate) struct Memory<'s> {
 }
 
 impl Memory<'_> {
-    /// Memories so far, how many there are, and the next one's slot, within their bounds whatever was restored.
     fn counters(&self, slots: usize) -> (u32, usize, usize) {
-        let at = |k: usize| self.counters.get(k).copied().unwrap_or(0);
-        (at(0) as u32, (at(1).max(0) as usize).min(slots), (at(2).max(0) as usize).min(slots.saturating_sub(1)))
+        counters(self.counters, slots)
     }
+}
+
+/// Memories so far, how many there are, and the next one's slot, within their bounds whatever was restored.
+pub(super) fn counters(words: &[i32], slots: usize) -> (u32, usize, usize) {
+    let at = |k: usize| words.get(k).copied().unwrap_or(0);
+    (at(0) as u32, (at(1).max(0) as usize).min(slots), (at(2).max(0) as usize).min(slots.saturating_sub(1)))
 }
 
 impl Attention<'_> {
@@ -197,7 +201,7 @@ impl Attention<'_> {
     }
 
     /// `sum of v tanh(q + k)` of four keys, requantized as the sums of 16-bit weights are.
-    fn additive(&self, query: &[Four], blocks: &[i32], head: &[i32; 2 * ROWS]) -> [i32; ROWS] {
+    pub(super) fn additive(&self, query: &[Four], blocks: &[i32], head: &[i32; 2 * ROWS]) -> [i32; ROWS] {
         let mut sums = [1i64 << (kernel::W16_SHIFT - 1); ROWS];
         let weights = self.extra[3].as_chunks::<{ COLUMNS / 2 }>().0;
         for ((four, block), v) in query.iter().zip(blocks.as_chunks::<BLOCK>().0).zip(weights) {

@@ -77,6 +77,38 @@ impl Gru<'_> {
         }
     }
 
+    /// The gates of a step unit by unit: reset, update, candidate. `candidates` are sums of the reset hidden state, for a reset
+    /// gate before the product.
+    pub(crate) fn gates<S: Sums>(
+        &self,
+        [sums, candidates]: [&S; 2],
+        reset_after: bool,
+        units: usize,
+        mut visit: impl FnMut(usize, &[i16]),
+    ) {
+        let count = units.div_ceil(ROWS);
+        let [ra, rb, za, zb, na, nb] = self.sections;
+        let mut tell = |four: usize, r: [i32; ROWS], z: [i32; ROWS], n: &dyn Fn(usize, i32) -> i32| {
+            for k in 0..ROWS.min(units.saturating_sub(four * ROWS)) {
+                let reset = gate_raw(self.hard, self.shifted(r, k));
+                let update = gate_raw(self.hard, self.shifted(z, k));
+                let candidate = tanh_raw(n(k, reset) << (self.z_shift & 31));
+                visit(four * ROWS + k, &[reset, update, candidate].map(|gate| gate as i16));
+            }
+        };
+        let gates = sums.rows([ra, rb], count).zip(sums.rows([za, zb], count));
+        if reset_after {
+            let parts = sums.input(na, count).zip(sums.hidden(nb, count));
+            for (four, ((r, z), (nx, nh))) in gates.zip(parts).enumerate() {
+                tell(four, r, z, &|k, reset| at(nx, k).wrapping_add(mul_high(at(nh, k), reset << 16) << 1));
+            }
+        } else {
+            for (four, ((r, z), n)) in gates.zip(candidates.rows([na, nb], count)).enumerate() {
+                tell(four, r, z, &|k, _| at(n, k));
+            }
+        }
+    }
+
     #[inline(always)]
     fn shifted(&self, z: [i32; ROWS], k: usize) -> i32 {
         at(z, k) << (self.z_shift & 31)

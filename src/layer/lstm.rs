@@ -39,6 +39,19 @@ impl Lstm<'_> {
         let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
         kernel::units(self.weights, self.records, &vectors, cell, h_next, move |c, z| update.step(c, z));
     }
+
+    /// The gates of such a step, unit by unit, in the order of the rows.
+    pub(crate) fn gates(&self, x: &[Four], h: &[Four], units: usize, mut visit: impl FnMut(usize, [i16; ROWS])) {
+        let vectors = [Vector::new(self.weights, x), Vector::new(self.weights, h)];
+        for (unit, z) in kernel::rows(self.weights, self.records, units, &vectors).enumerate() {
+            visit(unit, gates(z.map(|z| z << (self.z_shift & 31)), sigmoid_raw));
+        }
+    }
+}
+
+/// The gates of pre-activations in Q16.16.
+pub(super) fn gates([i, f, g, o]: [i32; ROWS], sigmoid: impl Fn(i32) -> i32) -> [i16; ROWS] {
+    [sigmoid(i), sigmoid(f), tanh_raw(g), sigmoid(o)].map(|gate| gate as i16)
 }
 
 /// The cell update of a layer: what is the same for all its units.

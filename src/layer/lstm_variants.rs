@@ -10,10 +10,11 @@
 //! | projected hidden state | i16, saturated to `±32767` units of the layer's scale |
 
 use super::dense::{Dense, Outputs};
-use super::lstm::Update;
+use super::lstm::{Update, gates};
 use super::sums::Sums;
 use crate::kernel::{Four, ROWS};
 use crate::model::header::{Activation, Weights};
+use crate::numeric::activation::gate_raw;
 
 /// One such layer of a checked model.
 #[derive(Clone, Copy, Debug)]
@@ -49,5 +50,12 @@ impl LstmVariant<'_> {
         let dense =
             Dense { records: self.projection, weights: self.weights, activation: Activation::Linear, z_shift: 0 };
         dense.step(hidden, Outputs::Narrow(out));
+    }
+
+    /// The gates of such a step, unit by unit, in the order of the rows; of an LSTM without peepholes.
+    pub(crate) fn gates(&self, sums: &impl Sums, units: usize, mut visit: impl FnMut(usize, &[i16])) {
+        for (unit, z) in sums.rows(self.sections, units).enumerate() {
+            visit(unit, &gates(z.map(|z| z << (self.z_shift & 31)), |z| gate_raw(self.hard, z)));
+        }
     }
 }

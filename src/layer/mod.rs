@@ -4,6 +4,8 @@
 //! are of the feature `layers`.
 
 #[cfg(feature = "layers")]
+pub(crate) mod attended;
+#[cfg(feature = "layers")]
 pub mod attention;
 pub mod dense;
 #[cfg(feature = "layers")]

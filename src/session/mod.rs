@@ -1,5 +1,7 @@
 //! What an application holds: a [`State`] for the buffers and a [`Session`] that steps a model through them.
 
+#[cfg(feature = "layers")]
+mod generate;
 #[cfg_attr(not(feature = "layers"), path = "no_others.rs")]
 mod others;
 mod output;
@@ -8,8 +10,11 @@ mod save;
 mod self_test;
 mod state;
 mod stream;
+mod trace;
 mod walk;
 
+#[cfg(feature = "layers")]
+pub use generate::{Choice, Generate, Sampler, TEMPERATURE_ONE};
 pub use output::Output;
 pub use profile::Profile;
 pub use save::RestoreError;

@@ -1,8 +1,10 @@
 //! The walk through the layers that only some models have, out of the way of LSTM and dense.
 
+use super::trace::Before;
 use super::walk::{Sequence, Step, fours, halves, halves_mut, take, take_mut};
 use crate::Model;
 use crate::kernel::Four;
+use crate::layer::attended::Attended;
 use crate::layer::attention::{Attention, Memory};
 use crate::layer::dense::{Dense, Outputs};
 use crate::layer::gru::Gru;
@@ -15,6 +17,7 @@ use crate::model::Place;
 use crate::model::header::packed_words;
 use crate::model::layer::Layer;
 use crate::model::more::{Attention as Kind, More, reach, row_words};
+use fixed::types::I1F15;
 
 /// One step of a recurrent layer from its input and hidden state to the next hidden state in `out`; `memory` begins with the
 /// 32-bit state.
@@ -207,4 +210,73 @@ pub(super) fn reset(more: &More, place: &Place, extra: &[i32], memory: &mut [i32
             slot.iter_mut().zip(extra).for_each(|(slot, v)| *slot = *v);
         }
     }
+}
+
+/// The gates of a recurrent layer's latest step; says whether it has some.
+pub(super) fn gates(more: &More, place: &Place, before: &Before, visit: impl FnMut(usize, &[I1F15])) -> bool {
+    match *more {
+        More::Gru { formats, .. } | More::LstmVariant { formats, peephole: None, .. } => {
+            if formats.is_joint() {
+                gates_with(more, place, before, visit, |v| Joint::new(formats, v));
+            } else {
+                gates_with(more, place, before, visit, |v| Apart::new(formats, v));
+            }
+            true
+        }
+        _ => false,
+    }
+}
+
+fn gates_with<'v, S: Sums + 'v>(
+    more: &More,
+    place: &Place,
+    before: &Before<'v>,
+    mut visit: impl FnMut(usize, &[I1F15]),
+    prepare: impl Fn([&'v [Four]; 2]) -> S,
+) {
+    let mut records = before.records;
+    let sections = place.sections.map(|words| take(&mut records, words as usize));
+    let sums = prepare([before.x, before.h]);
+    let visit = |unit, gates: &[i16]| visit(unit, bytemuck::cast_slice(gates));
+    match *more {
+        More::Gru { units, z_shift, hard, reset_after, .. } => {
+            let gru = Gru { sections, z_shift, hard };
+            // Behind the 32-bit state stands the reset hidden state.
+            let mut memory = before.memory;
+            take(&mut memory, more.cells());
+            let candidates = if reset_after { before.h } else { fours(memory) };
+            gru.gates([&sums, &prepare([before.x, candidates])], reset_after, units.into(), visit);
+        }
+        More::LstmVariant { units, formats, cell_frac, z_shift, hard, .. } => {
+            let [wx, uh, ..] = sections;
+            let lstm = LstmVariant {
+                sections: [wx, uh],
+                projection: &[],
+                peepholes: &[],
+                weights: formats.w,
+                cell_frac,
+                z_shift,
+                hard,
+                peephole_frac: 0,
+            };
+            lstm.gates(&sums, units.into(), visit);
+        }
+        _ => {}
+    }
+}
+
+/// The weights of one head for the query that stands in the layer's scratch, memory by memory with its age.
+pub(super) fn weights<'s>(
+    kind: &'s Kind,
+    place: &Place,
+    model: &'s Model,
+    memory: &'s [i32],
+    head: usize,
+) -> impl Iterator<Item = (usize, u16)> + 's {
+    let mut extra = model.words_from(place.records + place.record_words);
+    let mut memory = memory;
+    let extra = kind.extra_words().map(|words| take(&mut extra, words));
+    let [counters, ring, vector, ..] = kind.memory_words().map(|words| take(&mut memory, words));
+    let attention = Attention { kind, widths: [0; 3], sections: [&[]; 4], extra };
+    Attended::new(attention, [counters, ring, vector], head).weights()
 }

@@ -81,7 +81,7 @@ impl<'s> Sequence<'s> {
 
 /// The slot of a recurrent layer's current output, from what it carries; within its slots whatever was restored.
 #[inline]
-fn current(place: &Place, memory: &[i32]) -> usize {
+pub(super) fn current(place: &Place, memory: &[i32]) -> usize {
     let slot = memory.first().copied().unwrap_or(0);
     match place.order {
         Order::Turns => usize::from(slot != 0),
@@ -99,15 +99,15 @@ pub(super) struct Own<'s> {
 
 /// A node's parts of the state.
 #[derive(Clone, Copy)]
-struct Parts<'s> {
-    yielded: usize,
-    memory: &'s [i32],
-    slots: &'s [i32],
+pub(super) struct Parts<'s> {
+    pub(super) yielded: usize,
+    pub(super) memory: &'s [i32],
+    pub(super) slots: &'s [i32],
 }
 
 impl<'s> Parts<'s> {
     #[inline]
-    fn new(words: &'s [i32], place: &Place) -> Self {
+    pub(super) fn new(words: &'s [i32], place: &Place) -> Self {
         let mut own = words.get(place.state..).unwrap_or_default();
         let yielded = take(&mut own, 1).first().map_or(0, |&n| n as usize);
         let memory = take(&mut own, place.memory_words);

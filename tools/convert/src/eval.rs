@@ -48,7 +48,7 @@ impl Units {
 pub enum Score {
     /// The last of each sequence.
     Sequence,
-    /// Every one.
+    /// Every one that has a label and brought a new output.
     Step,
 }
 
@@ -167,7 +167,8 @@ impl Report {
 /// `visit` receives the session and the index of the step within its sequence. A sequence begins with a reset.
 ///
 /// # Errors
-/// A sentence if the model's state is larger than a megabyte or a sample has the wrong width.
+/// A sentence if the model's state is larger than a megabyte, or a sample has the wrong width or a stream that the model does
+/// not have.
 pub fn run(
     model: &Model,
     data: &Sequences,
@@ -176,6 +177,7 @@ pub fn run(
 ) -> Result<(), String> {
     let mut state = Box::new(State::<STATE_BYTES>::new());
     let mut session = Session::new(model, &mut state).map_err(|e| e.to_string())?;
+    data.fit_streams(model.streams())?;
     for (s, sequence) in data.sequences.iter().enumerate() {
         session.reset();
         for (t, sample) in sequence.steps().enumerate() {
@@ -247,12 +249,12 @@ pub fn compare(
             report.saturations.cells += cell.iter().filter(|&&c| c == i32::MAX || c == i32::MIN).count() as u64;
         }
         report.steps += 1;
-        if score == Score::Sequence && t + 1 != sequence.len() {
-            return;
-        }
-        // A negative label is none, and a step that brought no output has no answer.
-        let label = sequence.label(t).filter(|&label| label >= 0 && session.output().is_new());
-        if let Some(label) = label {
+        let scored = match score {
+            // The latest output that there is, for the last samples may be padding or of another stream.
+            Score::Sequence => t + 1 == sequence.len(),
+            Score::Step => session.output().is_new(),
+        };
+        if let Some(label) = sequence.label(t).filter(|_| scored) {
             let (f, i) = (decide_float(&scores), decide_int(session));
             report.scored += 1;
             report.right_float += u64::from(f == label);

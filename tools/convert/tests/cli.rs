@@ -79,6 +79,23 @@ fn eval_has_the_documented_fields() {
 }
 
 #[test]
+fn trace_has_the_documented_fields() {
+    let trace = json(&["trace", &models("watch/watch.cell"), "--input", &models("watch/later.npz"), "--raw", "--json"]);
+    assert_eq!(fields(&trace), words("streams:array decisions:array outputs:object layers:array"));
+    let text = documentation();
+    for field in trace.as_object().unwrap().keys() {
+        assert!(text.contains(&format!("`{field}`")), "{field}");
+    }
+    let layer = &trace["layers"][0];
+    assert_eq!(fields(layer), words("layer:string maps:array"));
+    assert_eq!(fields(&layer["maps"][0]), words("title:string rows:array values:array limit:number"));
+    assert_eq!(fields(&trace["outputs"]), fields(&layer["maps"][0]));
+    for field in ["layer", "maps", "maps[].title", "maps[].rows", "maps[].values", "maps[].limit"] {
+        assert!(text.contains(&format!("`layers[].{field}`")), "{field}");
+    }
+}
+
+#[test]
 fn every_field_of_inspect_is_documented() {
     let text = documentation();
     let inspect = json(&["inspect", &models("watch/watch.cell"), "--json"]);
@@ -105,7 +122,7 @@ fn without_labels_the_accuracy_is_null() {
 
 #[test]
 fn every_subcommand_has_examples() {
-    for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
+    for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
         let help = cellstate(&[subcommand, "--help"]);
         assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
     }
@@ -115,7 +132,7 @@ fn every_subcommand_has_examples() {
 fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cellstate(&["completions", shell]);
-        for subcommand in ["convert", "inspect", "eval", "run", "selftest", "completions"] {
+        for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
             assert!(script.contains(subcommand), "{shell} {subcommand}");
         }
         assert!(script.contains("evaluate"), "{shell}");

@@ -42,7 +42,20 @@ pub(crate) fn run() -> Result<()> {
     stages.cargo(
         "host tests, portable kernels",
         ".",
-        &["test", "-p", "cellstate", "--features", "portable", "--locked", "--test", "oracle", "--test", "kernels"],
+        &[
+            "test",
+            "-p",
+            "cellstate",
+            "--features",
+            "portable",
+            "--locked",
+            "--test",
+            "oracle",
+            "--test",
+            "kernels",
+            "--test",
+            "generate",
+        ],
     );
     println!("--- physical boards");
     stages.count("physical boards", physical::build());

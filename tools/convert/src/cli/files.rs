@@ -36,19 +36,10 @@ pub(super) fn aligned(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks(4).map(word).collect()
 }
 
-/// Data whose samples have `inputs` features.
-///
-/// `streams` are the features of each input stream, whose samples stand in rows of the widest.
+/// Data of a model whose input streams have so many features each; samples stand in rows of the widest.
 pub(super) fn sequences(path: &Path, streams: &[usize], layer: &str) -> Result<Sequences, String> {
     let data = data::load(path).map_err(|e| e.to_string())?;
-    let last = data.sequences.iter().flat_map(|s| (0..s.len()).map(|t| s.stream(t))).max().unwrap_or(0);
-    if last >= streams.len() {
-        return Err(format!(
-            "{}: its array stream names stream {last} and the model has {}, counted from 0; give data of this model",
-            path.display(),
-            streams.len()
-        ));
-    }
+    data.fit_streams(streams.len()).map_err(|e| format!("{}: {e}", path.display()))?;
     let inputs = streams.iter().copied().max().unwrap_or(0);
     if data.features != inputs {
         return Err(format!(
@@ -59,6 +50,11 @@ pub(super) fn sequences(path: &Path, streams: &[usize], layer: &str) -> Result<S
         ));
     }
     Ok(data)
+}
+
+/// The features of each of a model's input streams.
+pub(super) fn widths(model: &Model) -> Vec<usize> {
+    (0..model.streams()).map(|stream| model.header().stream_width(stream)).collect()
 }
 
 /// Writes a file whole or not at all.

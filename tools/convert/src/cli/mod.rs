@@ -4,10 +4,12 @@ mod completions;
 mod convert;
 mod eval;
 mod files;
+mod generate;
 mod inspect;
 mod run;
 mod selftest;
 mod summary;
+mod trace;
 
 use cellstate_convert::data::{Sequence, Sequences};
 use cellstate_convert::eval::{Score, Units};
@@ -43,6 +45,14 @@ enum Command {
     /// Run a blob over data and print its scores.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Arguments),
+    /// Write text with a model whose symbols are its labels: greedily, or by chance from a seed.
+    ///
+    /// A device that calls `Session::generate` with the same seed writes the same text.
+    #[command(after_help = generate::EXAMPLES)]
+    Generate(generate::Arguments),
+    /// Look into a model's steps: gates, states and attention weights as heat maps over time.
+    #[command(after_help = trace::EXAMPLES)]
+    Trace(trace::Arguments),
     /// Step the test vectors in a blob, on this host or on an emulated board, and compare what comes out.
     #[command(name = "selftest", after_help = selftest::EXAMPLES)]
     SelfTest(selftest::Arguments),
@@ -132,6 +142,8 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         Command::Inspect(a) => inspect::run(&a),
         Command::Eval(a) => eval::run(&a),
         Command::Run(a) => run::run(&a),
+        Command::Generate(a) => generate::run(&a),
+        Command::Trace(a) => trace::run(&a),
         Command::Completions(a) => completions::run(&a),
     };
     done.map(|()| ExitCode::SUCCESS)

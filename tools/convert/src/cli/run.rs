@@ -41,9 +41,7 @@ pub(super) struct Arguments {
 pub(super) fn run(a: &Arguments) -> Done {
     let blob = files::Blob::read(&a.blob)?;
     let model = blob.model()?;
-    let header = model.header();
-    let widths: Vec<usize> = (0..model.streams()).map(|k| header.stream_width(k)).collect();
-    let data = files::sequences(&a.input, &widths, "input")?;
+    let data = files::sequences(&a.input, &files::widths(&model), "input")?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let names = names(&model);
     let mut written = match a.format {
@@ -51,8 +49,13 @@ pub(super) fn run(a: &Arguments) -> Done {
         Format::Jsonl => Ok(()),
     };
     let done = eval::run(&model, &data, a.units.units(), |session, s, t| {
-        let last = t + 1 == data.sequences[s].len();
-        if written.is_ok() && (last || matches!(a.per, Per::Step)) {
+        // Of several streams some only feed what the output looks into.
+        let answers = model.streams() == 1 || session.output().is_new();
+        let due = match a.per {
+            Per::Sequence => t + 1 == data.sequences[s].len(),
+            Per::Step => answers,
+        };
+        if written.is_ok() && due {
             written = answer(&mut out, a.format, &model, session, &names, s, t);
         }
     });

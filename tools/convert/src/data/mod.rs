@@ -83,13 +83,14 @@ impl Sequence {
         &self.samples[t * self.features..][..self.features]
     }
 
-    /// The label that holds at step `t`.
+    /// The label that holds at step `t`; none where it is negative, as at the steps of an encoder.
     pub fn label(&self, t: usize) -> Option<i64> {
-        match &self.labels {
+        let label = match &self.labels {
             Labels::None => None,
             Labels::Sequence(label) => Some(*label),
             Labels::Steps(labels) => labels.get(t).copied(),
-        }
+        };
+        label.filter(|&label| label >= 0)
     }
 }
 
@@ -97,6 +98,24 @@ impl Sequences {
     /// Whether labels stand at steps, not at sequences.
     pub fn has_step_labels(&self) -> bool {
         self.sequences.iter().any(|s| matches!(s.labels, Labels::Steps(_)))
+    }
+
+    /// Whether a model of so many input streams can take them.
+    ///
+    /// # Errors
+    /// A sentence if it has several and the data do not say which stream a row is of, or name one that it does not have.
+    pub fn fit_streams(&self, streams: usize) -> std::result::Result<(), String> {
+        if streams > 1 && self.sequences.iter().any(|s| !s.has_streams()) {
+            return Err(format!(
+                "the model has {streams} input streams and it does not say of which a row is; give an .npz with an array stream"
+            ));
+        }
+        match self.sequences.iter().flat_map(|s| &s.streams).max() {
+            Some(&stream) if stream >= streams => Err(format!(
+                "its array stream names stream {stream} and the model has {streams}, counted from 0; give data of this model"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Number of steps of all sequences.
@@ -127,9 +146,9 @@ pub struct Sequences {
 /// Reads data by its extension: `.npy`, `.npz` or `.csv`.
 ///
 /// * `.npy`: (steps, features) is one sequence, (sequences, steps, features) several of one length, (steps) one feature.
-/// * `.npz`: an array `x` or `X` as above, or (all steps, features) beside `lengths`; `y`, one label a sequence or a step; `stream`, the input
-///   stream of each row, for models that have several: rows stand in the order in which samples come, with zeros behind the
-///   values of narrower streams.
+/// * `.npz`: an array `x` or `X` as above, or (all steps, features) beside `lengths`; `y`, one label a sequence or a step, negative
+///   for none; `stream`, the input stream of each row, for models that have several: rows stand in the order in which samples
+///   come, with zeros behind the values of narrower streams.
 /// * `.csv`: a header line; a column `sequence`, whose change begins a new sequence; a column `label`; the rest are features.
 ///
 /// # Errors

@@ -20,6 +20,18 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A page that needs nothing else; `top` is HTML below its heading, `body` its sections.
+pub fn page(name: &str, title: &str, intro: &str, top: &str, body: &str) -> String {
+    let name = escape(name);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\n<meta \
+         name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{name}: {title}</title>\n\
+         <style>{}</style></head>\n<body><header><h1>{name}</h1>{}{top}</header>\n<main>{body}</main></body></html>\n",
+        include_str!("page.css"),
+        note(intro),
+    )
+}
+
 /// A table of texts. All columns but the first are numbers, unless `texts` says so.
 pub fn table(head: &[&str], rows: &[Vec<String>], texts: bool) -> String {
     let class = if texts { " class=\"texts\"" } else { "" };

@@ -2,13 +2,16 @@
 //!
 //! * [`facts`]: what is known, in rows, for the terminal as well;
 //! * [`html`] and [`svg`]: what pages and charts are made of;
-//! * [`structure`] and `pictures`: the drawings.
+//! * [`structure`] and `pictures`: the drawings;
+//! * [`heat`] and [`traced`]: heat maps, and the page of `cellstate trace`.
 
 pub mod facts;
+pub mod heat;
 pub mod html;
 mod pictures;
 pub mod structure;
 pub mod svg;
+pub mod traced;
 
 use crate::cost::Cost;
 use crate::drift::Drift;
@@ -38,16 +41,7 @@ pub struct Subject<'a> {
 
 /// The page.
 pub fn page(s: &Subject) -> String {
-    let header = s.model.header();
-    let name = escape(header.name);
-    let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>\n<meta \
-         name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{name}: cellstate report</title>\n\
-         <style>{}</style></head>\n<body><header><h1>{name}</h1>{}{}</header>\n<main>",
-        include_str!("page.css"),
-        note("What this model does in integers, and what it costs on a microcontroller."),
-        tiles(s),
-    );
+    let mut out = String::new();
     out.push_str(&section("accuracy", "Accuracy", &table(&[], &facts::accuracy(s), true)));
     out.push_str(&pictures::confusion(s));
     out.push_str(&pictures::traces(s.drift));
@@ -59,8 +53,8 @@ pub fn page(s: &Subject) -> String {
     let drawing = drawing.replacen("<figure>", "<figure class=\"single\">", 1);
     out.push_str(&section("structure", "Model", &(drawing + &layers(s.model))));
     out.push_str(&section("provenance", "Provenance", &provenance(s)));
-    out.push_str("</main></body></html>\n");
-    out
+    let intro = "What this model does in integers, and what it costs on a microcontroller.";
+    html::page(s.model.header().name, "cellstate report", intro, &tiles(s), &out)
 }
 
 /// The most important figures.

@@ -4,6 +4,7 @@ use super::html::{escape, thousands};
 use super::svg::sized;
 use crate::inspect::rows;
 use cellstate::Model;
+use cellstate::model::header::stream_of;
 use std::fmt::Write;
 
 const WIDTH: f64 = 360.0;
@@ -26,14 +27,17 @@ pub fn structure(model: &Model) -> String {
         0 => "one sample a step".to_owned(),
         steps => format!("windows of {steps} samples"),
     };
-    boxed(&mut out, 0, &format!("input, {} features", model.inputs()), &window);
+    let widths: Vec<String> = header.streams.iter().map(ToString::to_string).collect();
+    let features = if widths.is_empty() { model.inputs().to_string() } else { widths.join(" and ") };
+    boxed(&mut out, 0, &format!("input, {features} features"), &window);
     for (k, (row, node)) in rows.iter().zip(&header.nodes).enumerate() {
         let shape = format!("{}, {} to {}", row.kind, row.inputs, row.outputs);
         let flash = thousands(row.flash as u64);
         let direction = if node.backward { ", backward" } else { "" };
         boxed(&mut out, k + 1, &shape, &format!("{}, {flash} bytes{direction}", row.weights));
         for source in [Some(node.from), node.layer.second()].into_iter().flatten() {
-            flow(&mut out, source.into(), k + 1);
+            // All streams' samples are one box.
+            flow(&mut out, if stream_of(source).is_some() { 0 } else { source.into() }, k + 1);
         }
     }
     let widths: Vec<String> = (0..header.heads.len()).map(|h| model.head_width(h).to_string()).collect();

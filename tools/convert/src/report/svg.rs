@@ -130,7 +130,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// Round numbers within a range, `most` of them or one more.
-fn ticks((low, high): (f64, f64), most: u32) -> Vec<f64> {
+pub(super) fn ticks((low, high): (f64, f64), most: u32) -> Vec<f64> {
     let rough = (high - low) / f64::from(most);
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough * 0.999).unwrap_or(rough);
@@ -139,7 +139,7 @@ fn ticks((low, high): (f64, f64), most: u32) -> Vec<f64> {
 }
 
 /// A tick's number, short.
-fn number(v: f64) -> String {
+pub(super) fn number(v: f64) -> String {
     let size = v.abs();
     if size < 1e-12 {
         "0".to_owned()
