@@ -111,7 +111,9 @@ def judge(model, data, questions):
 def layers(hops):
     """The map: stream 0 asks, stream 1 tells."""
     lines = [f"labels = {json.dumps(ANSWERS)}"]
-    part = lambda kind, keys: lines.append(f"\n[[{kind}]]\n" + "\n".join(f"{k.strip('_')} = {json.dumps(v)}" for k, v in keys))
+    part = lambda kind, keys: lines.append(
+        f"\n[[{kind}]]\n" + "\n".join(f"{k.strip('_')} = {json.dumps(v)}" for k, v in keys)
+    )
     entry = lambda **keys: part("layer", keys.items())
     for name, features in (("ask", QUESTION), ("tell", FACT)):
         part("stream", {"name": name, "features": len(features)}.items())
@@ -149,7 +151,9 @@ def main():
     known, test = tensors(train_set), tensors(test_set)
     OUT.mkdir(parents=True, exist_ok=True)
     report = {}
-    save_events(OUT / "test.npz", [events(*s) for s in test_set[:1000]], support=np.array([len(s[4]) for s in test_set[:1000]]))
+    save_events(
+        OUT / "test.npz", [events(*s) for s in test_set[:1000]], support=np.array([len(s[4]) for s in test_set[:1000]])
+    )
     save_events(OUT / "calibration.npz", [events(*s) for s in train_set[:200]])
     names = {"question": QUESTION, "entry": FACT, "answer": ANSWERS}
     (OUT / "names.json").write_text(json.dumps(names, indent=1) + "\n")

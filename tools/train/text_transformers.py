@@ -71,7 +71,10 @@ def bits_of_stretches(model, data):
     count = (len(data) - 1) // LENGTH
     x = data[: count * LENGTH].view(count, LENGTH)
     y = data[1 : count * LENGTH + 1].view(count, LENGTH)
-    each = [nn.functional.cross_entropy(model(input_ids=a).logits.flatten(0, 1), b.flatten()) for a, b in zip(x.split(64), y.split(64))]
+    each = [
+        nn.functional.cross_entropy(model(input_ids=a).logits.flatten(0, 1), b.flatten())
+        for a, b in zip(x.split(64), y.split(64))
+    ]
     weights = [len(a) for a in x.split(64)]
     return float(np.average([e.item() for e in each], weights=weights)) / math.log(2)
 

@@ -102,7 +102,12 @@ def main():
     config = json.loads((OUT / "llama" / "config.json").read_text())
     rope = config.pop("rope_parameters")
     del config["dtype"]
-    config |= {"rope_theta": rope["rope_theta"], "rope_scaling": None, "torch_dtype": "bfloat16", "transformers_version": "4.50.0"}
+    config |= {
+        "rope_theta": rope["rope_theta"],
+        "rope_scaling": None,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.50.0",
+    }
     (half / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     save_file({k: v.bfloat16() for k, v in state.items()}, half / "model.safetensors", {"format": "pt"})
 
