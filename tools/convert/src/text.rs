@@ -35,6 +35,11 @@ fn unescaped(label: &str) -> String {
     text
 }
 
+/// A label as a line can hold it.
+pub fn escaped(label: &str) -> String {
+    label.replace('\n', "\\n").replace('\r', "\\r")
+}
+
 /// A text with an index for each of its symbols, or a sentence that says which character has none.
 type Indices = Result<Vec<u16>, String>;
 
@@ -107,7 +112,7 @@ impl Vocabulary {
 
     fn shown(&self) -> String {
         const MOST: usize = 100;
-        let some: Vec<String> = self.symbols.iter().take(MOST).map(|s| s.escape_debug().to_string()).collect();
+        let some: Vec<String> = self.symbols.iter().take(MOST).map(|s| escaped(s).replace(' ', r"\s")).collect();
         let more = if self.symbols.len() > MOST { " and more" } else { "" };
         format!("{}{more}", some.join(" "))
     }
@@ -186,6 +191,7 @@ mod tests {
     fn labels_stand_for_text() {
         let labels = ["a", r"\n", r"\s", r"\t", r"\\", r"\", r"\x", "th", r"a\nb"];
         assert_eq!(labels.map(unescaped), ["a", "\n", " ", "\t", "\\", "\\", "\\x", "th", "a\nb"]);
+        assert_eq!(["\n", "a", "\r\n"].map(escaped), [r"\n", "a", r"\r\n"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `model.toml`: what a model file cannot tell.
 
 use crate::error::{Error, Result};
+use crate::text::escaped;
 use cellstate_reference::{InputMap, Network, Source};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -163,7 +164,7 @@ impl Map {
     }
 
     /// Names and the input map, onto a network.
-    pub(super) fn apply(self, network: &mut Network) -> Result<()> {
+    pub(super) fn apply(mut self, network: &mut Network) -> Result<()> {
         let count = |place: &str, found: usize, needed: usize| {
             if found == 0 || found == needed {
                 return Ok(());
@@ -172,6 +173,9 @@ impl Map {
             Err(Error::new(&self.path, cause, "give one entry each, or leave it out").at(place))
         };
         count("labels", self.file.labels.len(), network.outputs())?;
+        // A label may be a line break, as of text; the blob has one a line.
+        let labels = self.file.output.iter_mut().map(|o| &mut o.labels).chain([&mut self.file.labels]);
+        labels.flatten().for_each(|label| *label = escaped(label));
         for output in &self.file.output {
             self.label(network, output)?;
         }
