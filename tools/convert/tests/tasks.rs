@@ -115,11 +115,8 @@ fn answers(network: &Network, folder: &str, test: &str, units: Units, weights: W
 
 #[test]
 fn questions_about_a_log_are_answered_by_every_number_of_hops() {
-    for (hops, least) in [(1, 0.0), (2, 0.0), (3, 0.97)] {
+    for (hops, least) in [(1, 0.67), (2, 0.87), (3, 0.97)] {
         let name = format!("events/events{hops}.safetensors");
-        if !models(&name).exists() {
-            continue;
-        }
         let network = network(&name, &format!("events/events{hops}.toml"));
         for weights in [Weights::W8, Weights::W16] {
             let (float, integer, asked) = answers(&network, "events", "test.npz", Units::Model, weights);
