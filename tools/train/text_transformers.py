@@ -44,7 +44,7 @@ def gpt2(characters):
             n_embd=48,
             n_layer=2,
             n_head=4,
-            n_inner=144,
+            n_inner=128,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
