@@ -6,6 +6,8 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod pack;
+
 use cellstate::{Session, State};
 use cellstate_app::server::Counter;
 use cellstate_app::trial::{self, STATE_BYTES};
@@ -31,7 +33,7 @@ static STATE: ConstStaticCell<State<BYTES>> = ConstStaticCell::new(State::new())
 fn main() -> ! {
     let mut counter = counter::start();
     let Some(state) = STATE.try_take() else { fail("main runs once") };
-    for (steps, blob) in trial::trials(trials()) {
+    for (steps, blob) in trial::trials(pack::pack()) {
         let (mut ticks, mut peak) = (0, 0);
         let checksum = trial::run(blob, steps, state, |session, stream, sample| {
             let ((done, passed), depth) = stack::depth(|| {
@@ -53,20 +55,4 @@ fn main() -> ! {
         }
     }
     process::exit(0)
-}
-
-/// The pack of trials in the memory that `build.rs` names.
-#[allow(unsafe_code, reason = "memory that the emulator filled")]
-fn trials() -> &'static [u8] {
-    // SAFETY: the emulator put a pack there, which begins with its length.
-    unsafe { cellstate_qemu::loaded(const { address(env!("TRIALS")) }) }
-}
-
-const fn address(digits: &str) -> usize {
-    let (mut value, mut k) = (0, 0);
-    while k < digits.len() {
-        value = value * 10 + (digits.as_bytes()[k] - b'0') as usize;
-        k += 1;
-    }
-    value
 }

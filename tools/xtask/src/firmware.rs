@@ -42,9 +42,14 @@ impl Firmware {
         self.build_with(program, &[], &[])
     }
 
-    /// The program of `boards/bench` for a core: with models of many layers, where its RAM allows.
+    /// [`PROGRAM`] for a core.
     pub(crate) fn build_trials(&self, core: &Core) -> Result<PathBuf> {
-        self.build_with(PROGRAM, if core.is_small() { &[] } else { &["--features", "deep"] }, &[])
+        self.build_deep(PROGRAM, core)
+    }
+
+    /// A program of `boards/bench` for a core: with models of many layers, where its RAM allows.
+    pub(crate) fn build_deep(&self, program: &str, core: &Core) -> Result<PathBuf> {
+        self.build_with(program, if core.is_small() { &[] } else { &["--features", "deep"] }, &[])
     }
 
     /// The same without the crate's default features.

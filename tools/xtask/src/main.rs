@@ -1,4 +1,4 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `bench`,
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `writes`, `bench`,
 //! `firmware`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod template;
 mod test;
 mod toolchain;
 mod tutorials;
+mod writes;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     /// Sample a recording from a timer's interrupt on two emulated boards while they compute: no sample is lost, and the bits are
     /// the host's.
     Recorded,
+    /// Write text with three models on the emulated Cortex-M4F, and compare every symbol with the host.
+    Writes,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
     /// Build what `cellstate selftest --board` runs.
@@ -102,6 +105,7 @@ fn main() -> anyhow::Result<()> {
         Command::Demo { boards, .. } => demo::run(&boards.chosen()?),
         Command::Profile { boards } => boards::profile(&boards.chosen()?),
         Command::Motes => motes::run(),
+        Command::Writes => writes::run(),
         Command::Lane => lane::run(),
         Command::Recorded => recorded::run(),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -2,6 +2,7 @@
 
 use crate::{
     bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, template, tutorials,
+    writes,
 };
 use anyhow::{Result, bail};
 use std::process::Command;
@@ -64,12 +65,13 @@ pub(crate) fn run() -> Result<()> {
     println!("--- the template and the tutorials");
     stages.count("template", template::check());
     stages.count("tutorials", tutorials::run(None));
-    let emulated: [(&str, Stage); 8] = [
+    let emulated: [(&str, Stage); 9] = [
         ("emulated boards", boards::check),
         ("profile on the emulated boards", boards::check_profiles),
         ("sampling from an interrupt", recorded::run),
         ("emulated board with a thermometer", motes::run),
         ("emulated board with a magnetometer", lane::run),
+        ("text written on the emulated board", writes::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),

@@ -88,6 +88,16 @@ pub fn stop() {
 /// # Errors
 /// [`Failure`] says what went wrong; the emulator has ended then, too.
 pub fn run(core: &Core, elf: &Path, pack: &[u8], limit: Duration, look: Look) -> Result<Vec<Trial>, Failure> {
+    let out = output(core, elf, pack, limit, look)?;
+    let trials: Option<Vec<Trial>> = out.lines().map(|line| parse(core, line)).collect();
+    trials.ok_or_else(|| Failure::Firmware { core: core.name, said: out.trim().to_owned() })
+}
+
+/// The same, of a program that prints anything: what it printed.
+///
+/// # Errors
+/// As of [`run`].
+pub fn output(core: &Core, elf: &Path, pack: &[u8], limit: Duration, look: Look) -> Result<String, Failure> {
     let folder = tempfile::tempdir()?;
     let pack_file = folder.path().join("pack");
     std::fs::write(&pack_file, pack)?;
@@ -132,9 +142,10 @@ pub fn run(core: &Core, elf: &Path, pack: &[u8], limit: Duration, look: Look) ->
     };
     let [out, err] = printed.map(|t| t.join().unwrap_or_else(|_| Err(std::io::Error::other("reading failed"))));
     let (out, err) = (out?, err?);
-    let trials: Option<Vec<Trial>> = out.lines().map(|line| parse(core, line)).collect();
-    let failed = || Failure::Firmware { core: core.name, said: format!("{out}{err}").trim().to_owned() };
-    trials.filter(|_| status.success()).ok_or_else(failed)
+    if status.success() {
+        return Ok(out);
+    }
+    Err(Failure::Firmware { core: core.name, said: format!("{out}{err}").trim().to_owned() })
 }
 
 /// All that comes through a pipe.
