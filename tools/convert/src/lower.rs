@@ -33,6 +33,12 @@ pub fn lower(network: &Network) -> Network {
                 network.nodes[k].from[part] = Source::Node(k - 1);
             }
         }
+        // Keys that stand before values of their own end at a whole block.
+        if let Some(before) = padded_keys(&mut network, k) {
+            insert(&mut network, k, before);
+            network.nodes[k + 1].from[1] = Source::Node(k);
+            k += 1;
+        }
         // The device joins two at a time.
         if network.nodes[k].layer.is_pointwise() && network.nodes[k].from.len() > 2 {
             let last = network.nodes[k].from.pop();
@@ -52,6 +58,25 @@ fn is_sample_of_another_stream(network: &Network, k: usize, part: usize) -> bool
     let of = |part: usize| network.stream(node.from[part]);
     let mine = if matches!(node.layer, Layer::Attention(_)) { part.min(1) } else { 0 };
     !matches!(node.from[part], Source::Node(_)) && of(part) != of(mine)
+}
+
+/// What pads attention's keys with zeros to a multiple of four, where values come from another source.
+fn padded_keys(network: &mut Network, k: usize) -> Option<Node> {
+    let from = network.nodes[k].from.clone();
+    let width = from.get(1).map_or(0, |&s| network.width(s));
+    let name = format!("{} keys", network.nodes[k].name);
+    let Layer::Attention(a) = &mut network.nodes[k].layer else { return None };
+    if a.apart.is_none() || width.is_multiple_of(4) {
+        return None;
+    }
+    let padded = width.next_multiple_of(4);
+    if let Some(keys) = &mut a.k {
+        let w = &keys.w;
+        keys.w = Matrix::from_fn(w.rows, padded, |r, c| w.row(r).get(c).copied().unwrap_or(0.0));
+    }
+    let w = Matrix::from_fn(padded, width, |r, c| f64::from(u8::from(r == c)));
+    let dense = Dense { w, b: vec![0.0; padded], activation: Activation::Linear };
+    Some(Node::new(&name, Layer::Dense(dense), vec![from[1]]))
 }
 
 /// Linear, with weights of one: values of any units in one of their own.

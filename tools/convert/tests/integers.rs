@@ -12,14 +12,13 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 5] = ["keras", "onnx", "pytorch", "shapes", "tflite"];
 /// What a model file ends in.
 const KINDS: [&str; 9] = ["ckpt", "h5", "keras", "onnx", "pt", "pth", "safetensors", "tflite", "zip"];
-/// What must hold of outputs, signal over noise in dB: two below the least that was measured, 31.2 and 66.5. The networks are
+/// What must hold of outputs, signal over noise in dB: two below the least that was measured, 31.2 and 59.4 (66.5 without
+/// attention, whose scores are sharp in `keras/grouped3`). The networks are
 /// small and random with large weights, so a w8 row has few columns to average its rounding over.
-const LEAST: [(Weights, f64); 2] = [(Weights::W8, 29.2), (Weights::W16, 64.5)];
+const LEAST: [(Weights, f64); 2] = [(Weights::W8, 29.2), (Weights::W16, 57.4)];
 
 /// What no device runs, and why: the beginnings of names, and parts of the cause.
-const REFUSED: [(&str, &str); 3] = [
-    // More joins than a device's model has layers.
-    ("keras/branches", "of at most 16"),
+const REFUSED: [(&str, &str); 2] = [
     // Random initial states beyond 1, which no hidden state reaches by itself.
     ("", "beyond the 1"),
     // A feature among others is an index.
@@ -95,6 +94,10 @@ fn every_golden_network_runs_in_integers() {
         let map = Some(path.with_extension("toml")).filter(|m| m.exists());
         // Some files of these folders are there to be refused.
         let Ok(network) = load(&path, Options { map: map.as_deref(), ..Options::default() }) else { continue };
+        // Their data are of another kind: `tests/memory.rs` and `tests/tasks.rs` run several streams.
+        if network.streams.len() > 1 {
+            continue;
+        }
         let data = samples(&path, &network);
         let name = path.strip_prefix(models("")).unwrap().display().to_string();
         let mut line = format!("{name:40}");
