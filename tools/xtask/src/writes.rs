@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<()> {
         // Rounded to the nearest: what is compared is bits, not how well they write.
         let network = lower(&network);
         let mut seen = Calibration::new(&network);
-        calibration.sequences.iter().take(1).flat_map(|s| s.steps()).for_each(|sample| seen.observe(sample));
+        calibration.sequences.iter().take(1).flat_map(data::Sequence::steps).for_each(|sample| seen.observe(sample));
         let quantized = quantize(&network, &seen, &uniform(&network, Weights::W8));
         let quantized = quantized.map_err(|e| anyhow::anyhow!("{}: {}", e.layer, e.cause))?;
         let blob = emit::blob::blob(&network, &quantized, "text");
