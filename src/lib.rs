@@ -28,7 +28,7 @@
 //!   layer; `session/trace.rs` looks into a step that was taken; `session/generate.rs` feeds a model what it chose.
 //! * [`layer`]: one file a layer, one step each: state in, state out.
 //! * [`kernel`]: the dot products, the only place for `unsafe`.
-//! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh.
+//! * [`numeric`]: Q formats, the one rounding rule, sigmoid and tanh; powers of two for a softmax, parts of a turn for positions.
 //!
 //! Data flows one way: parse, session, layer, kernel.
 //!

@@ -169,23 +169,8 @@ fn a_gru_s_gates_make_its_state() {
 
 /// An encoder, a decoder, and attention of the second over the first's hidden states.
 fn translator(rng: &mut Rng, score: Score) -> Network {
-    let attention = Attention {
-        q: None,
-        k: None,
-        v: None,
-        o: None,
-        heads: 1,
-        kv_heads: 1,
-        key: UNITS,
-        value: UNITS,
-        slots: 7,
-        causal: true,
-        score,
-        rotary: Vec::new(),
-        ages: (0..7).map(|age| -0.2 * f64::from(age)).collect(),
-        query: UNITS,
-        apart: None,
-    };
+    let ages = (0..7).map(|age| -0.2 * f64::from(age)).collect();
+    let attention = Attention { ages, ..Attention::raw(UNITS, 7, score) };
     let nodes = vec![
         Node::new("encoder", Layer::Lstm(lstm(rng, 3)), vec![Source::Input]),
         Node::new("decoder", Layer::Lstm(lstm(rng, 2)), vec![Source::Stream(1)]),

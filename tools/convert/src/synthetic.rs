@@ -5,7 +5,7 @@ use crate::quantize::calibrate::Calibration;
 use crate::quantize::levers::uniform;
 use crate::quantize::{Unquantizable, quantize};
 use cellstate::model::header::Weights;
-use cellstate_reference::{Activation, Attention, Dense, Gru, Layer, Lstm, Matrix, Network, Rnn, Score, Source};
+use cellstate_reference::{Activation, Attention, Dense, Gru, Layer, Lstm, Matrix, Network, Rnn, Source};
 use clap::ValueEnum;
 
 /// Steps of [`walk`].
@@ -96,25 +96,10 @@ fn attention(random: &mut Uniform, inputs: usize, units: usize) -> Network {
         let top = (6.0 / (inputs + outputs) as f64).sqrt();
         let data = (0..outputs * inputs).map(|_| random.next() * top).collect();
         let w = Matrix { rows: outputs, cols: inputs, data };
-        Some(Dense { w, b: vec![0.0; outputs], activation: Activation::Linear })
+        Dense { w, b: vec![0.0; outputs], activation: Activation::Linear }
     };
-    let attention = Attention {
-        q: linear(inputs, heads * key),
-        k: linear(inputs, key),
-        v: linear(inputs, key),
-        o: linear(heads * key, units),
-        heads,
-        kv_heads: 1,
-        key,
-        value: key,
-        slots: SLOTS,
-        causal: true,
-        score: Score::Dot { scale: 1.0 / (key as f64).sqrt() },
-        rotary: Vec::new(),
-        ages: Vec::new(),
-        query: inputs,
-        apart: None,
-    };
+    let matrices = [linear(inputs, heads * key), linear(inputs, key), linear(inputs, key), linear(heads * key, units)];
+    let attention = Attention::projected(matrices, [heads, 1], SLOTS, 1.0 / (key as f64).sqrt());
     let layer = ("layer0".to_owned(), Layer::Attention(Box::new(attention)));
     let mut network = Network::chain(&format!("bench {inputs} {units}"), inputs, vec![layer]);
     network.nodes[0].from = vec![Source::Input; 2];

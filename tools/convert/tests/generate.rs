@@ -64,23 +64,7 @@ const ASKED: usize = 4;
 /// An encoder, and a decoder that looks into what it left, with random weights.
 fn translator() -> (Network, Sequences) {
     let mut rng = Rng(9);
-    let attention = Attention {
-        q: None,
-        k: None,
-        v: None,
-        o: None,
-        heads: 1,
-        kv_heads: 1,
-        key: UNITS,
-        value: UNITS,
-        slots: 6,
-        causal: true,
-        score: cellstate_reference::Score::Dot { scale: 1.0 },
-        rotary: Vec::new(),
-        ages: Vec::new(),
-        query: UNITS,
-        apart: None,
-    };
+    let attention = Attention::raw(UNITS, 6, cellstate_reference::Score::Dot { scale: 1.0 });
     let nodes = vec![
         ("letters", Layer::Embedding(matrix(&mut rng, 4, 8, 1.0)), vec![Source::Input]),
         ("encoder", lstm(&mut rng, 8), vec![Source::Node(0)]),

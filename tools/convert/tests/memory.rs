@@ -38,24 +38,14 @@ fn attention(
     [heads, kv_heads, key]: [usize; 3],
     slots: usize,
 ) -> Attention {
-    let mut linear = |inputs, outputs| Some(dense(rng, inputs, outputs, Activation::Linear));
-    Attention {
-        q: linear(query, heads * key),
-        k: linear(memory, kv_heads * key),
-        v: linear(memory, kv_heads * key),
-        o: linear(heads * key, query),
-        heads,
-        kv_heads,
-        key,
-        value: key,
-        slots,
-        causal: true,
-        score: Score::Dot { scale: 2.0 / (key as f64).sqrt() },
-        rotary: Vec::new(),
-        ages: Vec::new(),
-        query,
-        apart: None,
-    }
+    let mut linear = |inputs, outputs| dense(rng, inputs, outputs, Activation::Linear);
+    let matrices = [
+        linear(query, heads * key),
+        linear(memory, kv_heads * key),
+        linear(memory, kv_heads * key),
+        linear(heads * key, query),
+    ];
+    Attention::projected(matrices, [heads, kv_heads], slots, 2.0 / (key as f64).sqrt())
 }
 
 /// Nodes with their sources; the last is the output.
@@ -186,23 +176,6 @@ fn transformers_keep_their_outputs() {
 fn attention_over_hidden_states_keeps_its_context() {
     let mut rng = Rng(9);
     let data = data(&mut rng, &[5]);
-    let raw = |score, query| Attention {
-        q: None,
-        k: None,
-        v: None,
-        o: None,
-        heads: 1,
-        kv_heads: 1,
-        key: 14,
-        value: 14,
-        slots: 10,
-        causal: true,
-        score,
-        rotary: Vec::new(),
-        ages: Vec::new(),
-        query,
-        apart: None,
-    };
     let scores = [
         ("dot", Score::Dot { scale: 3.0 }),
         ("scaled", Score::Dot { scale: 1.0 / 14f64.sqrt() }),
@@ -211,7 +184,7 @@ fn attention_over_hidden_states_keeps_its_context() {
     for (name, score) in scores {
         let nodes = vec![
             (lstm(&mut rng, 5, 14), vec![INPUT]),
-            (Layer::Attention(Box::new(raw(score, 14))), vec![node(0), node(0)]),
+            (Layer::Attention(Box::new(Attention::raw(14, 10, score))), vec![node(0), node(0)]),
             (Layer::Dense(dense(&mut rng, 28, 6, Activation::Tanh)), vec![node(0), node(1)]),
         ];
         holds(name, &network(&[5], nodes), &data, [48.8, 78.9]);

@@ -70,6 +70,34 @@ pub struct Ring {
 }
 
 impl Attention {
+    /// One head without matrices: memories are keys and values as they stand, as wide as the query.
+    pub fn raw(width: usize, slots: usize, score: Score) -> Self {
+        Self {
+            q: None,
+            k: None,
+            v: None,
+            o: None,
+            heads: 1,
+            kv_heads: 1,
+            key: width,
+            value: width,
+            slots,
+            causal: true,
+            score,
+            rotary: Vec::new(),
+            ages: Vec::new(),
+            query: width,
+            apart: None,
+        }
+    }
+
+    /// Heads of a query, and of keys and values, behind matrices of their own; scores are dot products times `scale`.
+    pub fn projected([q, k, v, o]: [Dense; 4], [heads, kv_heads]: [usize; 2], slots: usize, scale: f64) -> Self {
+        let raw = Self::raw(q.w.cols, slots, Score::Dot { scale });
+        let (key, value) = (q.w.rows / heads, v.w.rows / kv_heads);
+        Self { q: Some(q), k: Some(k), v: Some(v), o: Some(o), heads, kv_heads, key, value, ..raw }
+    }
+
     /// Width of the output.
     pub fn outputs(&self) -> usize {
         self.o.as_ref().map_or(self.heads * self.value, |o| o.w.rows)

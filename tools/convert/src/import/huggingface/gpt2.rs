@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::parts::Parts;
 use crate::error::Result;
-use cellstate_reference::{Activation, Attention, Dense, Layer, Network, Score, Source};
+use cellstate_reference::{Activation, Attention, Dense, Layer, Network, Source};
 
 pub(super) fn build(config: &Config, mut parts: Parts, memory: Option<usize>) -> Result<Network> {
     let width = config.size("n_embd")?;
@@ -30,29 +30,15 @@ pub(super) fn build(config: &Config, mut parts: Parts, memory: Option<usize>) ->
         let part = |n: usize| {
             let source = move |row: usize| n * width + row;
             let b = joint.b[n * width..][..width].to_vec();
-            Some(Dense { w: joint.w.gather(width, source), b, activation: Activation::Linear })
+            Dense { w: joint.w.gather(width, source), b, activation: Activation::Linear }
         };
         let mut scale = if scaled { 1.0 / ((width / heads) as f64).sqrt() } else { 1.0 };
         if by_layer {
             scale /= (k + 1) as f64;
         }
-        let attention = Attention {
-            q: part(0),
-            k: part(1),
-            v: part(2),
-            o: Some(parts.conv1d(&module("attn.c_proj"), [width, width])?),
-            heads,
-            kv_heads: heads,
-            key: width / heads,
-            value: width / heads,
-            slots: memory.map_or(positions, |m| m.min(positions)),
-            causal: true,
-            score: Score::Dot { scale },
-            rotary: Vec::new(),
-            ages: Vec::new(),
-            query: width,
-            apart: None,
-        };
+        let out = parts.conv1d(&module("attn.c_proj"), [width, width])?;
+        let slots = memory.map_or(positions, |m| m.min(positions));
+        let attention = Attention::projected([part(0), part(1), part(2), out], [heads; 2], slots, scale);
         let answer = parts.push(&own("attn"), Layer::Attention(Box::new(attention)), &[normal, normal]);
         x = parts.push(&own("attn sum"), Layer::Sum, &[x, answer]);
         let normal = norm(&mut parts, &own("ln_2"), at, width, epsilon, x)?;

@@ -4,7 +4,7 @@
 use super::config::Config;
 use super::parts::Parts;
 use crate::error::Result;
-use cellstate_reference::{Attention, Dense, Layer, Network, Score, Source};
+use cellstate_reference::{Attention, Dense, Layer, Network, Source};
 
 pub(super) fn build(config: &Config, mut parts: Parts, memory: Option<usize>) -> Result<Network> {
     let width = config.size("hidden_size")?;
@@ -32,23 +32,15 @@ pub(super) fn build(config: &Config, mut parts: Parts, memory: Option<usize>) ->
             parts.linear(&format!("model.layers.{k}.{part}"), sizes, bias)
         };
         let normal = norm(&mut parts, &own("input_layernorm"), width, epsilon, x)?;
-        let attention = Attention {
-            q: Some(linear(&parts, "self_attn.q_proj", [width, heads * key], qkv_bias)?),
-            k: Some(linear(&parts, "self_attn.k_proj", [width, shared * key], qkv_bias)?),
-            v: Some(linear(&parts, "self_attn.v_proj", [width, shared * key], qkv_bias)?),
-            o: Some(linear(&parts, "self_attn.o_proj", [heads * key, width], qkv_bias)?),
-            heads,
-            kv_heads: shared,
-            key,
-            value: key,
-            slots,
-            causal: true,
-            score: Score::Dot { scale: 1.0 / (key as f64).sqrt() },
-            rotary: rotary.clone(),
-            ages: Vec::new(),
-            query: width,
-            apart: None,
-        };
+        let matrices = [
+            linear(&parts, "self_attn.q_proj", [width, heads * key], qkv_bias)?,
+            linear(&parts, "self_attn.k_proj", [width, shared * key], qkv_bias)?,
+            linear(&parts, "self_attn.v_proj", [width, shared * key], qkv_bias)?,
+            linear(&parts, "self_attn.o_proj", [heads * key, width], qkv_bias)?,
+        ];
+        let scale = 1.0 / (key as f64).sqrt();
+        let attention = Attention::projected(matrices, [heads, shared], slots, scale);
+        let attention = Attention { rotary: rotary.clone(), ..attention };
         let answer = parts.push(&own("self_attn"), Layer::Attention(Box::new(attention)), &[normal, normal]);
         x = parts.push(&own("self_attn sum"), Layer::Sum, &[x, answer]);
         let normal = norm(&mut parts, &own("post_attention_layernorm"), width, epsilon, x)?;
