@@ -112,8 +112,8 @@ impl Places {
             state: 0,
         };
         all.state = all.samples.saturating_add(header.samples().saturating_mul(all.sample_words));
-        for stream in 1..if cfg!(feature = "layers") { header.streams.len() } else { 0 } {
-            all.state = all.state.saturating_add(packed_words(header.stream_width(stream)));
+        for &features in header.streams.iter().skip(1) {
+            all.state = all.state.saturating_add(packed_words(features.into()));
         }
         for (k, node) in header.nodes.iter().enumerate() {
             let place = place(header, &all, k, node);
