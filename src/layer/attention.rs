@@ -106,7 +106,8 @@ impl Attention<'_> {
         memory.counters.iter_mut().zip(counters).for_each(|(word, v)| *word = v);
     }
 
-    /// Answers a query from the memories that there are; before the first, the context is zero.
+    /// Answers a query from the memories that there are; before the first, the context is zero. Out of line, for its frame.
+    #[inline(never)]
     pub(crate) fn ask(&self, x: &[i32], memory: &mut Memory, out: &mut [i16]) {
         let kind = self.kind;
         let (seen, filled, next) = memory.counters(kind.slots.into());

@@ -33,8 +33,9 @@ pub(super) fn recur(more: &More, step: &Step, vectors: [&[Four]; 2], memory: &mu
     }
 }
 
-/// The same with what prepares the vectors for the matrices as they stand.
-#[inline(always)]
+/// The same with what prepares the vectors for the matrices as they stand. Out of line, so that neither form pays for the stack
+/// of the other.
+#[inline(never)]
 fn recur_with<'v, S: Sums + 'v>(
     more: &More,
     step: &Step,
@@ -88,10 +89,7 @@ fn recur_with<'v, S: Sums + 'v>(
 
 /// All steps of a layer without a hidden state.
 #[inline(never)]
-pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], [stream, samples]: [usize; 2]) {
-    if let More::Attention(kind) = more {
-        return attend(kind, step, model, words, [stream, samples]);
-    }
+pub(super) fn run(more: &More, step: &Step, model: &Model, words: &mut [i32], samples: usize) {
     let (inputs, slot_words) = (step.place.inputs, step.place.slot_words);
     let Some((before, own)) = step.own(words) else { return };
     let source = Sequence::new(model, before, step.node.from, samples);
@@ -155,7 +153,7 @@ pub(super) fn remembers(layer: &Layer, model: &Model, stream: usize) -> bool {
 
 /// Attention: takes in the memories that are new, and answers the queries that are; where both are, what is causal by turns.
 #[inline(never)]
-fn attend(kind: &Kind, step: &Step, model: &Model, words: &mut [i32], [stream, samples]: [usize; 2]) {
+pub(super) fn attend(kind: &Kind, step: &Step, model: &Model, words: &mut [i32], [stream, samples]: [usize; 2]) {
     let slot_words = step.place.slot_words;
     let Some((before, own)) = step.own(words) else { return };
     let mut records = step.records;

@@ -125,7 +125,11 @@ pub(super) fn run(model: &Model, words: &mut [i32], stream: Stream, samples: usi
         let step = Step { node, place, records: model.words_from(place.records) };
         match (place.order, &node.layer) {
             #[cfg(feature = "layers")]
-            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, [stream.number(), samples]),
+            (Order::Plain, Layer::More(crate::model::more::More::Attention(kind))) => {
+                others::attend(kind, &step, model, words, [stream.number(), samples]);
+            }
+            #[cfg(feature = "layers")]
+            (Order::Plain, Layer::More(more)) => others::run(more, &step, model, words, samples),
             (Order::Plain, _) => step.run_dense(model, words, samples),
             _ => step.run_recurrent(model, words, samples),
         }

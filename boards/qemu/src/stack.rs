@@ -5,7 +5,7 @@ use cellstate_app::server::Stack;
 use core::arch::asm;
 
 /// Words that are painted for one call; the deepest must stay well above.
-const WORDS: usize = 384;
+const WORDS: usize = 1024;
 const PAINT: u32 = 0xA5C3_96E1;
 /// Words below the stack pointer that stay as they are: the frame of what paints may come to be there after the pointer was read.
 const FRAME: usize = 64;

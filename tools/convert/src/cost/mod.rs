@@ -16,10 +16,9 @@ use cellstate::model::layer::Layer;
 
 /// The tables beside the code: sigmoid and tanh 4 KiB, CRC-32 1 KiB.
 const TABLE_BYTES: u64 = 5 * 1024;
-/// What the feature `layers` adds to the code, about.
-const LAYERS_BYTES: u64 = 10 * 1024;
-/// What a step of those layers takes of the stack besides, about: a GRU was seen to take 512 bytes more than an LSTM.
-const LAYERS_STACK: u64 = 640;
+/// What a step of the feature `layers` takes of the stack besides: attention was seen to take at most 992 bytes more than an LSTM,
+/// a GRU 704 (`cargo xtask bench --layers attention`, on M0, M3, M4, M33 and rv32imac).
+const LAYERS_STACK: u64 = 1024;
 
 /// A model's cost on one core at one clock.
 #[derive(Clone, Debug)]
@@ -80,9 +79,11 @@ fn needs_layers(model: &Model) -> bool {
 
 /// The smallest and the largest code for a model on a core, with its tables: without the feature `layers` and with it.
 fn code(model: &Model, core: &str) -> (u64, u64) {
-    let text = |r: &recorded::Recorded| r.text_bytes + TABLE_BYTES;
-    let small = recorded::of(core, None).map(text).max().unwrap_or_default();
-    (if needs_layers(model) { small + LAYERS_BYTES } else { small }, small + LAYERS_BYTES)
+    let most = |text: fn(&recorded::Recorded) -> u64| {
+        recorded::of(core, None).map(text).max().unwrap_or_default() + TABLE_BYTES
+    };
+    let all = most(|r| r.layers_text_bytes);
+    (if needs_layers(model) { all } else { most(|r| r.text_bytes) }, all)
 }
 
 /// The cost of a model whose blob has `blob` bytes.

@@ -26,6 +26,8 @@ pub struct Recorded {
     pub rest: u64,
     /// Code of the smallest program that loads a model and steps it.
     pub text_bytes: u64,
+    /// The same of a program with the feature `layers`.
+    pub layers_text_bytes: u64,
     /// What a step uses of the stack.
     pub stack_bytes: u64,
     /// Cycles of a step, of cores whose timings are published, once they are recorded.

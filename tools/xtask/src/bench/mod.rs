@@ -46,8 +46,10 @@ pub(crate) struct Measured {
     /// Of these, in sigmoid and tanh.
     pub(crate) activation: u64,
     pub(crate) rest: u64,
-    /// Loader, session, every layer and every weight format, with the start-up code.
+    /// Loader, session, LSTM and dense with every weight format, and the start-up code.
     pub(crate) text_bytes: u64,
+    /// The same with the feature `layers`.
+    pub(crate) layers_text_bytes: u64,
     pub(crate) state_bytes: u64,
     /// Below the call of `step`.
     pub(crate) stack_bytes: u64,
@@ -111,6 +113,7 @@ pub(crate) fn check() -> Result<()> {
             ("instructions", new.instructions, old.instructions),
             ("cycles", new.cycles.unwrap_or_default(), old.cycles.unwrap_or(u64::MAX)),
             ("text bytes", new.text_bytes, old.text_bytes),
+            ("text bytes with all layers", new.layers_text_bytes, old.layers_text_bytes),
             ("state bytes", new.state_bytes, old.state_bytes),
             ("stack bytes", new.stack_bytes, old.stack_bytes),
         ] {
@@ -170,6 +173,7 @@ fn table(results: &Results) -> Table {
         "activation",
         "rest",
         "text",
+        "all layers",
         "state",
         "stack",
     ]);
@@ -183,6 +187,7 @@ fn table(results: &Results) -> Table {
             m.activation,
             m.rest,
             m.text_bytes,
+            m.layers_text_bytes,
             m.state_bytes,
             m.stack_bytes,
         ];
@@ -196,7 +201,8 @@ fn table(results: &Results) -> Table {
 struct Built {
     core: Core,
     elf: PathBuf,
-    text_bytes: u64,
+    /// Code without the feature `layers`, and with it.
+    text_bytes: [u64; 2],
 }
 
 /// Measures every combination, two at a time.
@@ -237,8 +243,8 @@ pub(crate) fn measure(cores: &[&Core], weights: &[Weights], kind: Kind, portable
 
 fn build(core: Core, portable: bool) -> Result<Built> {
     let bench = Firmware::bench(&core, portable);
-    let minimal = firmware::text(&bench.build_bare("minimal")?)?;
-    Ok(Built { core, elf: bench.build_trials(&core)?, text_bytes: minimal })
+    let text_bytes = [firmware::text(&bench.build_bare("minimal")?)?, firmware::text(&bench.build("minimal")?)?];
+    Ok(Built { core, elf: bench.build_trials(&core)?, text_bytes })
 }
 
 /// One model on one core: the same bits as the host, or an error; then the counts.
@@ -276,7 +282,8 @@ fn one(built: &Built, kind: Kind, weights: Weights, (inputs, units): (usize, usi
         mac: split.mac,
         activation: split.activation,
         rest: split.rest,
-        text_bytes: built.text_bytes,
+        text_bytes: built.text_bytes[0],
+        layers_text_bytes: built.text_bytes[1],
         state_bytes: model.state_bytes() as u64,
         stack_bytes: trial.stack,
     })
