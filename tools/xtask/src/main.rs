@@ -77,7 +77,10 @@ enum Command {
         name: Option<String>,
     },
     /// Format, clippy, documentation, all host tests, the emulated boards, and a build for the physical ones.
-    Test,
+    Test {
+        /// Only the stages whose name has this in it, such as "self-test".
+        only: Option<String>,
+    },
 }
 
 /// Which emulated boards.
@@ -113,7 +116,7 @@ fn main() -> anyhow::Result<()> {
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
         Command::Template => template::check(),
         Command::Tutorials { name } => tutorials::run(name.as_deref()),
-        Command::Test => test::run(),
+        Command::Test { only } => test::run(only),
     }
 }
 

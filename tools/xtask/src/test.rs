@@ -4,7 +4,7 @@ use crate::{
     bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, template, tutorials,
     writes,
 };
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use std::process::Command;
 
 /// Crates outside the host workspace.
@@ -15,9 +15,9 @@ const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// What must hold on the emulators.
 type Stage = fn() -> Result<()>;
 
-/// Runs every stage and ends with a count of them.
-pub(crate) fn run() -> Result<()> {
-    let mut stages = Stages::default();
+/// Runs every stage, or those whose name has these words in it, and ends with a count of them.
+pub(crate) fn run(only: Option<String>) -> Result<()> {
+    let mut stages = Stages { only, ..Stages::default() };
     stages.cargo("format", ".", &["fmt", "--all", "--check"]);
     let physical = physical::BOARDS.map(|(folder, ..)| format!("boards/{folder}"));
     for outside in OUTSIDE.into_iter().chain(physical.iter().map(String::as_str)) {
@@ -34,7 +34,8 @@ pub(crate) fn run() -> Result<()> {
     );
     stages.cargo("documentation", ".", &["doc", "--workspace", "--no-deps", "--locked"]);
     // A test looks at the converter's report in it.
-    if !BROWSERS.iter().any(|b| packages::has(b))
+    if stages.wants("host tests")
+        && !BROWSERS.iter().any(|b| packages::has(b))
         && let Err(e) = packages::install(&["chromium"])
     {
         eprintln!("{e:#}");
@@ -58,13 +59,11 @@ pub(crate) fn run() -> Result<()> {
             "generate",
         ],
     );
-    println!("--- physical boards");
-    stages.count("physical boards", physical::build());
-    stages.count("clippy on the physical boards", physical::clippy());
-    stages.count("clippy on the emulated boards", firmware::clippy());
-    println!("--- the template and the tutorials");
-    stages.count("template", template::check());
-    stages.count("tutorials", tutorials::run(None));
+    stages.run("physical boards", physical::build);
+    stages.run("clippy on the physical boards", physical::clippy);
+    stages.run("clippy on the emulated boards", firmware::clippy);
+    stages.run("template", template::check);
+    stages.run("tutorials", || tutorials::run(None));
     let emulated: [(&str, Stage); 9] = [
         ("emulated boards", boards::check),
         ("profile on the emulated boards", boards::check_profiles),
@@ -78,10 +77,9 @@ pub(crate) fn run() -> Result<()> {
     ];
     let emulator = emulator::ensure(&[emulator::ARM, emulator::RISCV]);
     for (name, stage) in emulated {
-        println!("--- {name}");
         match &emulator {
-            Ok(()) => stages.count(name, stage()),
-            Err(e) if std::env::var_os("CI").is_some() => stages.count(name, Err(anyhow::anyhow!("{e}"))),
+            Ok(()) => stages.run(name, stage),
+            Err(e) if std::env::var_os("CI").is_some() => stages.run(name, || Err(anyhow::anyhow!("{e}"))),
             Err(e) => {
                 eprintln!("\n*** SKIPPED: {name}: {e} ***\n");
                 stages.skipped += 1;
@@ -89,6 +87,7 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     println!("{} passed, {} failed, {} skipped", stages.passed, stages.failed, stages.skipped);
+    ensure!(stages.passed + stages.failed + stages.skipped > 0, "no stage has such a name");
     if stages.failed > 0 {
         bail!("{} stages failed", stages.failed);
     }
@@ -100,26 +99,38 @@ struct Stages {
     passed: u32,
     failed: u32,
     skipped: u32,
+    /// What a stage's name must have in it.
+    only: Option<String>,
 }
 
 impl Stages {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
     fn cargo(&mut self, name: &str, folder: &str, arguments: &[&str]) {
-        println!("--- {name}: (in {folder}) cargo {}", arguments.join(" "));
+        if !self.wants(name) {
+            return;
+        }
+        println!("(in {folder}) cargo {}", arguments.join(" "));
         let mut command = Command::new("cargo");
         command.current_dir(folder).args(arguments).env("RUSTDOCFLAGS", "-D warnings");
         if folder != "." {
             command.env("CARGO_TARGET_DIR", std::path::absolute("target/boards").unwrap_or_default());
         }
-        let result = match command.status() {
+        self.run(name, || match command.status() {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(anyhow::anyhow!("{status}")),
             Err(e) => Err(e.into()),
-        };
-        self.count(name, result);
+        });
     }
 
-    fn count(&mut self, name: &str, result: Result<()>) {
-        match result {
+    fn run(&mut self, name: &str, stage: impl FnOnce() -> Result<()>) {
+        if !self.wants(name) {
+            return;
+        }
+        println!("--- {name}");
+        match stage() {
             Ok(()) => self.passed += 1,
             Err(e) => {
                 eprintln!("FAILED: {name}: {e:#}");
