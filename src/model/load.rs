@@ -41,6 +41,8 @@ pub fn prefix(total_len: u32, header_len: u32) -> [u8; PREFIX_BYTES - 4] {
     out
 }
 
+/// Out of line: what it needs of the stack must not stay in the caller's frame.
+#[inline(never)]
 pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if blob.as_ptr().align_offset(4) != 0 {
         return Err(LoadError::Misaligned);

@@ -11,7 +11,7 @@ use cellstate_convert::eval;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use std::path::Path;
 
-const MODEL: &str = "tests/models/watch";
+pub(crate) const MODEL: &str = "tests/models/watch";
 /// Steps that each board must have taken for the comparison to count.
 const STEPS: u64 = 5000;
 /// Sequences that are profiled: each step takes as long as the next.

@@ -27,14 +27,35 @@ pub(crate) struct Firmware {
     pub(crate) target: &'static str,
     /// For the compiler, beside the target.
     pub(crate) flags: &'static str,
-    /// Whether the portable kernels are forced.
-    pub(crate) portable: bool,
+    pub(crate) variant: Variant,
+}
+
+/// How firmware is built. Each has a folder of its own, so that none undoes another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// For all boards.
+    Usual,
+    /// With the portable kernels.
+    Portable,
+    /// With the sizes of the functions' frames, which no stable compiler writes.
+    StackSizes,
+}
+
+impl Variant {
+    fn folder(self) -> &'static str {
+        match self {
+            Variant::Usual => BUILDS,
+            Variant::Portable => "target/boards-portable",
+            Variant::StackSizes => "target/boards-stack",
+        }
+    }
 }
 
 impl Firmware {
     /// `boards/bench` for a core.
     pub(crate) fn bench(core: &Core, portable: bool) -> Self {
-        Self { folder: "bench", target: core.target, flags: core.flags, portable }
+        let variant = if portable { Variant::Portable } else { Variant::Usual };
+        Self { folder: "bench", target: core.target, flags: core.flags, variant }
     }
 
     /// Builds one of the crate's programs; returns the ELF's path.
@@ -71,15 +92,22 @@ impl Firmware {
 
     fn build_with(&self, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
         let toolchain = Toolchain::for_target(self.target)?;
-        // One folder for all boards; kernels that are forced get another, so that neither build undoes the other.
-        let target_dir = std::path::absolute(if self.portable { "target/boards-portable" } else { BUILDS })?;
+        let target_dir = std::path::absolute(self.variant.folder())?;
         let mut cargo = Command::new("cargo");
         toolchain.apply(&mut cargo);
         cargo.current_dir(Path::new("boards").join(self.folder));
         cargo.env("CARGO_TARGET_DIR", &target_dir).envs(environment.iter().map(|(k, v)| (k, v)));
-        cargo.env("RUSTFLAGS", format!("-Dwarnings {}", self.flags));
+        let mut flags = format!("-Dwarnings {}", self.flags);
         cargo.args(["build", "--release", "--locked", "--target", self.target, "--bin", program]).args(arguments);
-        run(cargo.args(if self.portable { &["--features", "portable"][..] } else { &[] }))?;
+        match self.variant {
+            Variant::Usual => {}
+            Variant::Portable => _ = cargo.args(["--features", "portable"]),
+            Variant::StackSizes => {
+                flags.push_str(" -Zemit-stack-sizes");
+                cargo.env("RUSTC_BOOTSTRAP", "1");
+            }
+        }
+        run(cargo.env("RUSTFLAGS", flags))?;
         let elf = target_dir.join(self.target).join("release").join(program);
         ensure!(elf.is_file(), "{}: the build left no ELF", elf.display());
         Ok(elf)
@@ -88,7 +116,8 @@ impl Firmware {
 
 /// Clippy on the emulated boards, and on the one that counts.
 pub(crate) fn clippy() -> Result<()> {
-    let lint = |folder, Core { target, flags, .. }| Firmware { folder, target, flags, portable: false }.clippy();
+    let lint =
+        |folder, Core { target, flags, .. }| Firmware { folder, target, flags, variant: Variant::Usual }.clippy();
     EMULATED.into_iter().try_for_each(|board| lint(board, core(board)?))?;
     cores::CORES.into_iter().try_for_each(|core| lint("bench", core))
 }
@@ -96,6 +125,13 @@ pub(crate) fn clippy() -> Result<()> {
 /// Builds an emulated board's firmware around a model that `cellstate convert --rust` wrote; returns the ELF's path.
 pub(crate) fn build(board: &'static str, model_rs: &Path) -> Result<PathBuf> {
     emulated(board, board, &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
+}
+
+/// The same with the sizes of its functions' frames.
+pub(crate) fn with_stack_sizes(board: &'static str, model_rs: &Path) -> Result<PathBuf> {
+    let Core { target, flags, .. } = core(board)?;
+    let firmware = Firmware { folder: board, target, flags, variant: Variant::StackSizes };
+    firmware.build_with(board, &[], &[("CELLSTATE_MODEL_RS", std::path::absolute(model_rs)?)])
 }
 
 /// Builds another of an emulated board's programs, around the model that it has by itself.
@@ -106,7 +142,8 @@ pub(crate) fn program(board: &'static str, program: &str) -> Result<PathBuf> {
 /// Builds a program that cannot panic.
 fn emulated(board: &'static str, program: &str, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
     let Core { target, flags, .. } = core(board)?;
-    let elf = Firmware { folder: board, target, flags, portable: false }.build_with(program, &[], environment)?;
+    let elf =
+        Firmware { folder: board, target, flags, variant: Variant::Usual }.build_with(program, &[], environment)?;
     let panics = panic_symbols(&elf)?;
     ensure!(panics.is_empty(), "{program} can panic: {}", panics.join(", "));
     Ok(elf)

@@ -17,6 +17,7 @@ mod physical;
 mod recorded;
 mod replay;
 mod self_test;
+mod stack;
 mod stream;
 mod template;
 mod test;
@@ -60,6 +61,11 @@ enum Command {
     Writes,
     /// Count instructions, code, state and stack on every emulated core, and compare its bits with the host's.
     Bench(bench::Arguments),
+    /// Bound the stack of an emulated board's firmware by the compiler's frames along every path of calls, beside what is seen of it.
+    Stack {
+        #[command(flatten)]
+        boards: Boards,
+    },
     /// Build what `cellstate selftest --board` runs.
     Firmware {
         /// For this board alone.
@@ -111,6 +117,7 @@ fn main() -> anyhow::Result<()> {
         Command::Writes => writes::run(),
         Command::Lane => lane::run(),
         Command::Recorded => recorded::run(),
+        Command::Stack { boards } => stack::run(&boards.chosen()?),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),

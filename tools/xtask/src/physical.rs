@@ -1,6 +1,6 @@
 //! The boards that can be bought: built for their targets and weighed, not run.
 
-use crate::firmware::{Firmware, flash_and_ram};
+use crate::firmware::{Firmware, Variant, flash_and_ram};
 use anyhow::{Result, ensure};
 
 /// A crate's folder, which is also its program's name; its target, and what else the compiler is told, as in the folder's
@@ -22,7 +22,7 @@ pub(crate) fn build() -> Result<()> {
     println!("{:20} {:>8} {:>11}", "board", "flash", "static RAM");
     let mut heavy = Vec::new();
     for (folder, target, flags) in BOARDS {
-        let elf = Firmware { folder, target, flags, portable: false }.build(folder)?;
+        let elf = Firmware { folder, target, flags, variant: Variant::Usual }.build(folder)?;
         let (flash, ram) = flash_and_ram(&elf)?;
         println!("{folder:20} {flash:>8} {ram:>11}");
         if flash > FLASH_BUDGET {
@@ -37,5 +37,5 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn clippy() -> Result<()> {
     BOARDS
         .into_iter()
-        .try_for_each(|(folder, target, flags)| Firmware { folder, target, flags, portable: false }.clippy())
+        .try_for_each(|(folder, target, flags)| Firmware { folder, target, flags, variant: Variant::Usual }.clippy())
 }

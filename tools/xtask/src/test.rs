@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 use crate::{
-    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, template, tutorials,
-    writes,
+    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, stack, template,
+    tutorials, writes,
 };
 use anyhow::{Result, bail, ensure};
 use std::process::Command;
@@ -64,8 +64,9 @@ pub(crate) fn run(only: Option<String>) -> Result<()> {
     stages.run("clippy on the emulated boards", firmware::clippy);
     stages.run("template", template::check);
     stages.run("tutorials", || tutorials::run(None));
-    let emulated: [(&str, Stage); 9] = [
+    let emulated: [(&str, Stage); 10] = [
         ("emulated boards", boards::check),
+        ("bounded stack", stack::some),
         ("profile on the emulated boards", boards::check_profiles),
         ("sampling from an interrupt", recorded::run),
         ("emulated board with a thermometer", motes::run),
