@@ -19,6 +19,7 @@ mod replay;
 mod self_test;
 mod stack;
 mod stream;
+mod supply;
 mod template;
 mod test;
 mod toolchain;

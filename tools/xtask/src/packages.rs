@@ -1,8 +1,44 @@
-//! Debian packages, installed where that is possible without asking.
+//! Programs that the commands need: Debian packages and cargo's own, installed where that is possible without asking.
 
 use anyhow::{Context, Result, bail};
+use std::path::{PathBuf, absolute};
 use std::process::Command;
 use std::sync::Once;
+
+/// A program from crates.io.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
+/// Where they are built.
+const TOOLS: &str = "target/tools";
+/// What makes a project of `boards/template`, without what it needs for the network: the last version that Rust
+/// 1.89 can build.
+pub(crate) const GENERATE: Tool = Tool { name: "cargo-generate", version: "0.23.8" };
+/// What looks at licences and sources.
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+
+impl Tool {
+    /// The folder that has it, built once.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        let Self { name, version } = self;
+        let folder = absolute(TOOLS)?;
+        if !folder.join("bin").join(name).is_file() {
+            eprintln!("building {name} {version}, once, into {TOOLS}");
+            let mut cargo = Command::new("cargo");
+            cargo.args(["install", "--quiet", name, "--version", &format!("={version}"), "--locked", "--debug"]);
+            cargo.args(["--no-default-features", "--root"]).arg(&folder);
+            run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+        }
+        Ok(folder.join("bin"))
+    }
+
+    /// The program itself.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
+        Ok(self.folder()?.join(self.name))
+    }
+}
 
 /// Whether a program is on the path.
 pub(crate) fn has(program: &str) -> bool {

@@ -1,45 +1,21 @@
 //! `cargo xtask template`: projects that `cargo generate` makes of `boards/template` have the boards' own wiring, and build.
 
 use crate::firmware::flash_and_ram;
-use crate::packages::run;
+use crate::packages::{GENERATE, run};
 use crate::physical;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, absolute};
 use std::process::Command;
 
 const TEMPLATE: &str = "boards/template";
 /// The boards that it has, and a model for the sensor of each.
 const BOARDS: [(&str, &str); 3] = [("microbit-v2", "wrist"), ("nrf52840-dk", "watch"), ("pico-rp2040", "watch")];
-/// The last version that Rust 1.89 can build.
-const VERSION: &str = "0.23.8";
-const TOOLS: &str = "target/tools";
-
-/// The folder that has `cargo-generate`, built once, without what it needs for the network.
-pub(crate) fn tool() -> Result<PathBuf> {
-    let folder = absolute(TOOLS)?;
-    if !folder.join("bin/cargo-generate").is_file() {
-        eprintln!("building cargo-generate {VERSION}, once, into {TOOLS}");
-        let mut cargo = Command::new("cargo");
-        cargo.args([
-            "install",
-            "--quiet",
-            "cargo-generate",
-            "--version",
-            &format!("={VERSION}"),
-            "--locked",
-            "--debug",
-        ]);
-        cargo.args(["--no-default-features", "--root"]).arg(&folder);
-        run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
-    }
-    Ok(folder.join("bin"))
-}
 
 /// Generates a project for each board, compares it with the board's own files, and builds it.
 pub(crate) fn check() -> Result<()> {
-    let generate = tool()?.join("cargo-generate");
+    let generate = GENERATE.program()?;
     let folder = tempfile::tempdir()?;
     for (board, model) in BOARDS {
         let (_, target, flags) = *physical::BOARDS.iter().find(|(name, ..)| *name == board).context("no such board")?;

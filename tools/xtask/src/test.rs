@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 use crate::{
-    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, stack, template,
+    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, stack, supply, template,
     tutorials, writes,
 };
 use anyhow::{Result, bail, ensure};
@@ -59,6 +59,10 @@ pub(crate) fn run(only: Option<String>) -> Result<()> {
             "generate",
         ],
     );
+    stages.run("licences and sources", supply::deny);
+    stages.run("dependencies of the device crate", supply::dependencies);
+    stages.run("no unsafe code", supply::without_unsafe);
+    stages.run("publishing", supply::publish);
     stages.run("physical boards", physical::build);
     stages.run("clippy on the physical boards", physical::clippy);
     stages.run("clippy on the emulated boards", firmware::clippy);

@@ -12,8 +12,7 @@
 //! | `text output` | what the block before it prints, but for lines left out at `...` |
 //! | `LANGUAGE file=PATH` | written to this file |
 
-use crate::packages::run as run_command;
-use crate::template;
+use crate::packages::{GENERATE, run as run_command};
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt::Write;
@@ -137,7 +136,7 @@ fn session(script: &str, builds: &str) -> Result<String> {
     bash.args(["-c", script]).current_dir(folder.path());
     let mut paths = vec![absolute("target/debug")?];
     if script.contains("cargo generate") {
-        paths.push(template::tool()?);
+        paths.push(GENERATE.folder()?);
     }
     let old = std::env::var_os("PATH").unwrap_or_default();
     bash.env("PATH", std::env::join_paths(paths.into_iter().chain(std::env::split_paths(&old)))?);
