@@ -49,25 +49,23 @@ impl Dense<'_> {
 
     /// Outputs from pre-activations.
     #[inline(always)]
-    pub(super) fn fill(&self, rows: impl Iterator<Item = [i32; ROWS]>, mut out: Outputs) {
-        for (k, z) in rows.enumerate() {
-            let y = self.activate(z);
-            match &mut out {
-                Outputs::Wide(out) => {
-                    if let Some(out) = out.get_mut(k) {
-                        *out = y;
-                    }
-                }
-                Outputs::Narrow(out) => {
-                    let out = out.get_mut(k).into_iter().flatten();
-                    out.zip(y).for_each(|(out, y)| *out = saturate_q15(y));
-                }
+    pub(super) fn fill(&self, rows: impl Iterator<Item = [i32; ROWS]>, out: Outputs) {
+        match out {
+            Outputs::Wide(out) => out.iter_mut().zip(rows).for_each(|(out, z)| *out = self.activate(z)),
+            Outputs::Narrow(out) => {
+                out.iter_mut().zip(rows).for_each(|(out, z)| *out = self.activate(z).map(saturate_q15));
             }
         }
     }
 
+    #[inline(always)]
+    fn activate(&self, z: [i32; ROWS]) -> [i32; ROWS] {
+        if matches!(self.activation, Activation::Linear | Activation::Softmax) { z } else { self.bend(z) }
+    }
+
+    /// What is not linear, out of the way of what is.
     #[inline(never)]
-    fn activate(&self, mut z: [i32; ROWS]) -> [i32; ROWS] {
+    fn bend(&self, mut z: [i32; ROWS]) -> [i32; ROWS] {
         for z in &mut z {
             *z = match self.activation {
                 Activation::Linear | Activation::Softmax => *z,
