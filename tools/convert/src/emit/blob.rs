@@ -11,10 +11,10 @@ use cellstate_reference::{Head, Network, Source};
 
 /// Lays out a quantized network as a blob; names are those of `network`.
 pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u8> {
-    let (labels, features) = (labels(network), network.input.names.join("\n"));
+    let (labels, features) = (plain(&labels(network)), plain(&network.input.names.join("\n")));
     let header = Header {
-        name: &network.name,
-        provenance,
+        name: &plain(&network.name),
+        provenance: &plain(provenance),
         labels: &labels,
         features: &features,
         inputs: quantized.features.len() as u16,
@@ -50,6 +50,11 @@ pub fn assemble(header: &Header, words: &[i32]) -> Vec<u8> {
     out.extend(crc.to_le_bytes());
     out.extend(body);
     out
+}
+
+/// A text without the control characters that the loader refuses; a file may have any in its names.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// One line a value of every head, empty where a head has no names; nothing at all if none has.
