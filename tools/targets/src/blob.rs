@@ -3,7 +3,7 @@
 use crate::exercise::exercise;
 use arbitrary::Unstructured;
 use cellstate::Model;
-use cellstate::model::header::PREFIX_BYTES;
+use cellstate::model::header::{Header, PREFIX_BYTES};
 use cellstate::model::{checksum, prefix};
 
 /// A copy that begins at a multiple of 4.
@@ -15,8 +15,9 @@ pub struct Aligned {
 impl Aligned {
     /// Of any bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        let word = |c: &[u8]| u32::from_le_bytes(std::array::from_fn(|k| c.get(k).copied().unwrap_or(0)));
-        Self { words: bytes.chunks(4).map(word).collect(), len: bytes.len() }
+        let mut words = vec![0; bytes.len().div_ceil(4)];
+        bytemuck::cast_slice_mut(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Self { words, len: bytes.len() }
     }
 
     /// The bytes.
@@ -70,13 +71,28 @@ fn describe(model: &Model) {
 fn seal(bytes: &[u8]) -> Vec<u8> {
     let (old, body) = bytes.split_at(bytes.len().min(PREFIX_BYTES));
     let stated = old.get(12..16).map_or(0, |b| u32::from_le_bytes(std::array::from_fn(|k| b[k])));
-    let mut body = body.to_vec();
-    body.resize(body.len().next_multiple_of(4), 0);
     let header = if stated as usize <= body.len() { stated } else { stated % (body.len() as u32 + 1) };
-    // The padding, of which a mutated header leaves something else.
-    body.iter_mut().take((header as usize).next_multiple_of(4)).skip(header as usize).for_each(|b| *b = 0);
-    let mut out = prefix((PREFIX_BYTES + body.len()) as u32, header).to_vec();
-    out.extend(checksum([&out[..], &body[..]]).to_le_bytes());
+    let len = (PREFIX_BYTES + body.len()).next_multiple_of(4);
+    let mut out = prefix(len as u32, header).to_vec();
+    out.extend([0; 4]);
     out.extend(body);
+    out.resize(len, 0);
+    // The padding, of which a mutated header leaves something else.
+    let end = PREFIX_BYTES + header as usize;
+    out[end..end.next_multiple_of(4)].fill(0);
+    let (head, body) = out.split_at_mut(PREFIX_BYTES);
+    let (checked, crc) = head.split_at_mut(PREFIX_BYTES - 4);
+    crc.copy_from_slice(&checksum([&*checked, &*body]).to_le_bytes());
     out
+}
+
+/// The bytes of a header and its words.
+pub fn assemble(header: &Header, words: &[i32]) -> Vec<u8> {
+    let text = postcard::to_stdvec(header).unwrap_or_default();
+    let mut out = prefix(0, text.len() as u32).to_vec();
+    out.extend([0; 4]);
+    out.extend(&text);
+    out.resize(out.len().next_multiple_of(4), 0);
+    out.extend(bytemuck::cast_slice(words));
+    seal(&out)
 }

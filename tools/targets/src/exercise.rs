@@ -9,11 +9,11 @@ use fixed::types::I1F15;
 use std::cell::RefCell;
 
 /// The largest state that is tried.
-const ROOM: usize = 1 << 15;
-/// The most products of one run over a window: what takes longer teaches nothing.
-const WORK: usize = 1 << 21;
+const ROOM: usize = 1 << 14;
+/// The most products of all runs: what takes longer teaches nothing.
+const WORK: usize = 1 << 16;
 /// The most commands.
-const COMMANDS: usize = 48;
+const COMMANDS: usize = 24;
 
 thread_local! {
     /// Two, so that what a session does can be done again in another.
@@ -22,14 +22,15 @@ thread_local! {
 
 /// Carries out commands until there are none left.
 pub fn exercise(model: &Model, u: &mut Unstructured) {
-    if model.state_bytes() > ROOM || work(model) > WORK {
+    let work = work(model);
+    if model.state_bytes() > ROOM || work > WORK {
         return;
     }
     STATES.with_borrow_mut(|[one, other]| {
         let (Ok(mut session), Ok(mut twin)) = (Session::new(model, one), Session::new(model, other)) else {
             panic!("a state of {} bytes has no room for {}", ROOM, model.state_bytes());
         };
-        for _ in 0..COMMANDS {
+        for _ in 0..COMMANDS.min(WORK / work.max(1)) {
             if u.is_empty() || command(&mut session, &mut twin, u).is_err() {
                 break;
             }
@@ -46,7 +47,7 @@ fn work(model: &Model) -> usize {
         }
         _ => 0,
     };
-    let each = model.nodes().map(|(n, p)| 4 * p.record_words + p.extra_words + p.width + node(&n.layer));
+    let each = model.nodes().map(|(n, p)| 4 * p.record_words + p.extra_words + p.state_words() + node(&n.layer));
     each.sum::<usize>().saturating_mul(model.header().samples())
 }
 

@@ -10,12 +10,13 @@
 //! | [`step`](blob::step) | commands to a session, then a blob as of `sealed` |
 //! | [`shaped`](shaped::shaped) | choices from which a header is made whose words have the right number, then commands |
 //! | [`link`](link::link) | bytes on a serial line, and messages among them |
-//! | [`keras`](files::keras), [`pytorch`](files::pytorch), [`onnx`](files::onnx), [`tflite`](files::tflite), [`huggingface`](files::huggingface), [`data`](files::data) | files for the host tool |
+//! | `keras`, `pytorch`, `onnx`, `tflite`, `huggingface`, `data` | files for the host tool: see `files.rs` |
 
 #![forbid(unsafe_code)]
 
 pub mod blob;
 pub mod exercise;
+#[cfg(feature = "files")]
 pub mod files;
 pub mod link;
 pub mod shaped;
@@ -35,19 +36,25 @@ pub struct Target {
     pub kernels: bool,
 }
 
-/// All of them.
-pub const ALL: [Target; 11] = [
-    Target { longest: 4096, ..of("loader", blob::loader) },
-    Target { longest: 4096, ..of("sealed", blob::sealed) },
-    Target { longest: 4096, kernels: true, ..of("step", blob::step) },
+/// All of them: those of the runtime, then those of the host tool.
+pub const ALL: &[Target] = &[
+    Target { longest: 1024, ..of("loader", blob::loader) },
+    Target { longest: 1024, ..of("sealed", blob::sealed) },
+    Target { longest: 1536, kernels: true, ..of("step", blob::step) },
     Target { longest: 512, kernels: true, ..of("shaped", shaped::shaped) },
-    Target { longest: 2048, ..of("link", link::link) },
+    Target { longest: 600, ..of("link", link::link) },
+    #[cfg(feature = "files")]
     Target { models: (&["keras", "attention/keras"], &["keras", "h5"]), ..of("keras", files::keras) },
+    #[cfg(feature = "files")]
     Target { models: (&["pytorch", "attention/pytorch"], &["safetensors", "pt"]), ..of("pytorch", files::pytorch) },
+    #[cfg(feature = "files")]
     Target { models: (&["onnx"], &["onnx"]), ..of("onnx", files::onnx) },
+    #[cfg(feature = "files")]
     Target { models: (&["tflite", "tflite/refused"], &["tflite"]), ..of("tflite", files::tflite) },
+    #[cfg(feature = "files")]
     of("huggingface", files::huggingface),
-    Target { models: (&["keras", "tflite"], &["npz", "npy"]), ..of("data", files::data) },
+    #[cfg(feature = "files")]
+    Target { longest: 1 << 14, models: (&["keras", "tflite"], &["npz", "npy"]), ..of("data", files::data) },
 ];
 
 const fn of(name: &'static str, run: fn(&[u8])) -> Target {
@@ -55,6 +62,6 @@ const fn of(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// The target of a name.
-pub fn target(name: &str) -> Option<Target> {
-    ALL.into_iter().find(|t| t.name == name)
+pub fn target(name: &str) -> Option<&'static Target> {
+    ALL.iter().find(|t| t.name == name)
 }

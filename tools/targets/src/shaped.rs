@@ -1,6 +1,6 @@
 //! Headers of every shape, with the words that they ask for: past all that a mutated blob stumbles over.
 
-use crate::blob::Aligned;
+use crate::blob::{Aligned, assemble};
 use crate::exercise::exercise;
 use arbitrary::{Result, Unstructured};
 use cellstate::Model;
@@ -9,8 +9,6 @@ use cellstate::layer::input::Feature;
 use cellstate::model::header::{Activation, Header, Node, Weights};
 use cellstate::model::layer::{Layer, Section};
 use cellstate::model::more::{Attention, Formats, More};
-use cellstate_convert::emit::blob::assemble;
-use cellstate_convert::random::Rng;
 
 /// Makes a blob as the bytes choose, and does with it what they say; now and then one that lies about itself.
 pub fn shaped(bytes: &[u8]) {
@@ -59,7 +57,7 @@ fn made(u: &mut Unstructured) -> Result<()> {
 
 /// Small, mostly.
 fn width(u: &mut Unstructured) -> Result<u16> {
-    if u.ratio(1, 32)? { u.int_in_range(1..=600) } else { u.int_in_range(1..=20) }
+    if u.ratio(1, 32)? { u.int_in_range(1..=100) } else { u.int_in_range(1..=20) }
 }
 
 fn weights(u: &mut Unstructured) -> Result<Weights> {
@@ -224,20 +222,28 @@ fn lie(u: &mut Unstructured, header: &mut Header) -> Result<()> {
 }
 
 /// The most words: what asks for more is refused for its length.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 13;
 
 /// As many words as the header asks for, from one seed: multipliers and biases as small as `quiet` says, anything else anything.
 fn words(u: &mut Unstructured, header: &Header) -> Result<Vec<i32>> {
-    let mut rng = Rng(u.arbitrary::<u64>()? | 1);
+    let mut seed = u.arbitrary::<u64>()? | 1;
+    let mut next = || {
+        // Xorshift, as good as any for weights.
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 16) as i32
+    };
     let quiet: u32 = u.int_in_range(0..=24)?;
     let mut words = Vec::new();
     for _ in 0..header.inputs {
-        let (multiplier, bias) = (i32::from(rng.i16().max(-32767)), (rng.next() as i32) >> 1);
-        words.extend(Feature { multiplier, bias, shift: rng.below(31) as u32, centre: 0.0, gain: 1.0 }.to_words());
+        let (multiplier, bias) = (i32::from((next() as i16).max(-32767)), next() >> 1);
+        let shift = if multiplier % 2 == 0 { 0 } else { (bias & 15) as u32 };
+        words.extend(Feature { multiplier, bias, shift, centre: 0.0, gain: 1.0 }.to_words());
     }
     let mut any = |n: usize, words: &mut Vec<i32>| {
         let n = n.min(MOST.saturating_sub(words.len()));
-        words.extend((0..n).map(|_| rng.next() as i32));
+        words.extend((0..n).map(|_| next()));
     };
     let mask = header.input_words().saturating_sub(words.len());
     any(mask, &mut words);
