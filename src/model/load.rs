@@ -87,7 +87,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     }
     let needed = places.records.saturating_add(header.test_words());
     if needed.saturating_mul(4) != words.len() {
-        return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        return Err(LoadError::Length { needed: count(needed), found: count(words.len() / 4) });
     }
     let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
     names(&header)?;

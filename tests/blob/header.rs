@@ -50,7 +50,7 @@ fn a_header_that_does_not_decode_is_refused() {
     assert_eq!(patched(10, 5), HEADER, "five streams");
     assert_eq!(patched(11, 49), HEADER, "49 layers");
     let layer = body.len() - 9;
-    assert_eq!(body[layer - 1..layer + 2], [1, 1, 0], "a step, a dense layer of one output, whose weights are w8");
+    assert_eq!(body[layer - 1..layer + 3], [1, 1, 1, 0], "a step, a dense layer of one output, whose weights are w8");
     assert_eq!(patched(layer, 3), HEADER, "an unknown layer");
     assert_eq!(patched(layer + 2, 3), HEADER, "unknown weights");
     assert_eq!(patched(layer + 3, 8), HEADER, "an unknown activation");
@@ -93,7 +93,8 @@ fn a_model_without_inputs_layers_or_outputs_is_refused() {
 fn a_width_of_zero_is_refused() {
     let none = Layer::Lstm { units: 0, weights: Weights::W8, cell_frac: 24, z_shift: 0, initial: false };
     assert_eq!(layer_refused(none, &[]), Some(LoadError::Empty));
-    let none = Layer::Dense { outputs: 0, weights: Weights::W8, activation: Activation::Linear, z_shift: 0, scale: 1.0 };
+    let none =
+        Layer::Dense { outputs: 0, weights: Weights::W8, activation: Activation::Linear, z_shift: 0, scale: 1.0 };
     assert_eq!(layer_refused(none, &[]), Some(LoadError::Empty));
 }
 

@@ -54,8 +54,7 @@ pub fn keras(bytes: &[u8]) {
     let (config, weights) = halves(bytes);
     let [model, config_file] = written([("model.h5", weights), ("model.json", config)]);
     import(&model, Options { config: Some(&config_file), window: Some(4), ..Options::default() });
-    let [path] =
-        written([("parts.keras", &archive([("config.json", config), ("model.weights.h5", weights)]))]);
+    let [path] = written([("parts.keras", &archive([("config.json", config), ("model.weights.h5", weights)]))]);
     import(&path, Options::default());
 }
 

@@ -125,9 +125,13 @@ fn layer(u: &mut Unstructured, header: &Header, from: u8, k: u8) -> Result<Layer
             More::LstmVariant { units, formats, cell_frac, z_shift, initial, hard, peephole, projection, scale }
         }
         6 => More::Embedding { rows: 1 + width(u)?, width: units, weights, scale },
-        7 => {
-            More::Norm { width: inputs, shift: u.int_in_range(0..=31)?, scale, epsilon: u.arbitrary()?, rms: u.arbitrary()? }
-        }
+        7 => More::Norm {
+            width: inputs,
+            shift: u.int_in_range(0..=31)?,
+            scale,
+            epsilon: u.arbitrary()?,
+            rms: u.arbitrary()?,
+        },
         8 => {
             let (taps, dilation) = (u.int_in_range(1..=5)?, u.int_in_range(1..=4)?);
             let stride = u.int_in_range(1..=4)?;
@@ -210,7 +214,9 @@ fn lie(u: &mut Unstructured, header: &mut Header) -> Result<()> {
         _ => match &mut node.layer {
             Layer::Lstm { units, .. } | Layer::More(More::Gru { units, .. }) => *units = u.arbitrary()?,
             Layer::Dense { outputs, .. } => *outputs = u.arbitrary()?,
-            Layer::More(More::Rnn { formats, .. } | More::LstmVariant { formats, .. }) => formats.group = u.arbitrary()?,
+            Layer::More(More::Rnn { formats, .. } | More::LstmVariant { formats, .. }) => {
+                formats.group = u.arbitrary()?
+            }
             Layer::More(More::Window { taps, dilation, stride, .. }) => {
                 (*taps, *dilation, *stride) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
             }
