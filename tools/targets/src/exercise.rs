@@ -90,7 +90,7 @@ fn command<'a>(session: &mut Session<'a>, twin: &mut Session<'a>, u: &mut Unstru
             let mut saved = vec![0; model.saved_bytes()];
             assert_eq!(session.save(&mut saved), Ok(saved.len()));
             let end = saved.len() - 4;
-            for _ in 0..1 + u.arbitrary::<u8>()? % 8 {
+            for _ in 0..=u.arbitrary::<u8>()? % 8 {
                 let at = 4 + usize::from(u.arbitrary::<u16>()?) % (end - 4);
                 let bytes = u.arbitrary::<[u8; 4]>()?;
                 saved[at..end].iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);

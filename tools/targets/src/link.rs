@@ -6,17 +6,23 @@ use cellstate_app::link::{MAX_FRAME, Receiver, Request, Response, encode};
 /// Any bytes are messages or errors; a message arrives whole after a zero byte, whatever came before it.
 pub fn link(bytes: &[u8]) {
     let mut receiver = Receiver::new();
-    bytes.iter().for_each(|&byte| drop(receiver.push::<Request>(byte)));
+    receive::<Request>(&mut receiver, bytes);
     let mut receiver = Receiver::new();
-    bytes.iter().for_each(|&byte| drop(receiver.push::<Response>(byte)));
+    receive::<Response>(&mut receiver, bytes);
     let _ = among_garbage(&mut Unstructured::new(bytes));
+}
+
+fn receive<T: for<'de> serde::Deserialize<'de>>(receiver: &mut Receiver, bytes: &[u8]) {
+    for &byte in bytes {
+        drop(receiver.push::<T>(byte));
+    }
 }
 
 fn among_garbage(u: &mut Unstructured) -> Result<()> {
     let mut receiver = Receiver::new();
     while !u.is_empty() {
         let garbage = <&[u8]>::arbitrary(u)?;
-        garbage.iter().for_each(|&byte| drop(receiver.push::<Request>(byte)));
+        receive::<Request>(&mut receiver, garbage);
         let _ = receiver.push::<Request>(0);
         let request = match u.arbitrary::<u8>()? % 4 {
             0 => Request::Hello,

@@ -215,13 +215,13 @@ fn lie(u: &mut Unstructured, header: &mut Header) -> Result<()> {
             Layer::Lstm { units, .. } | Layer::More(More::Gru { units, .. }) => *units = u.arbitrary()?,
             Layer::Dense { outputs, .. } => *outputs = u.arbitrary()?,
             Layer::More(More::Rnn { formats, .. } | More::LstmVariant { formats, .. }) => {
-                formats.group = u.arbitrary()?
+                formats.group = u.arbitrary()?;
             }
             Layer::More(More::Window { taps, dilation, stride, .. }) => {
                 (*taps, *dilation, *stride) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
             }
             Layer::More(More::Join { second, .. } | More::Concat { second, .. }) => *second = u.arbitrary()?,
-            _ => {}
+            Layer::More(_) => {}
         },
     }
     Ok(())
@@ -278,8 +278,12 @@ fn words(u: &mut Unstructured, header: &Header) -> Result<Vec<i32>> {
 fn calm(section: &Section, record: &mut [i32], quiet: u32) {
     let parts = ROWS * section.parts().count();
     let (biases, rest) = record.split_at_mut(ROWS.min(record.len()));
-    biases.iter_mut().for_each(|b| *b >>= 1 + quiet);
-    rest.iter_mut().take(parts).for_each(|m| *m = (*m & i32::MAX) >> quiet & !0xffff);
+    for bias in biases {
+        *bias >>= 1 + quiet;
+    }
+    for multiplier in rest.iter_mut().take(parts) {
+        *multiplier = (*multiplier & i32::MAX) >> quiet & !0xffff;
+    }
 }
 
 /// Words behind a layer's records that are multipliers.
