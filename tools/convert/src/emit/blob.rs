@@ -102,3 +102,25 @@ fn section_records(section: &Section, rows: &Rows, words: &mut Vec<i32>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Rng, random};
+    use cellstate::Model;
+
+    /// Names in files may hold anything; what is emitted loads.
+    #[test]
+    fn names_lose_their_control_characters() {
+        let (quantized, _) = random(&mut Rng(3));
+        let mut network = Network::chain("a\u{1b}[2J", quantized.features.len(), Vec::new());
+        network.input.names = vec!["\u{7f}\u{e4}".to_owned(); quantized.features.len()];
+        let bytes = blob(&network, &quantized, "b\r\nc");
+        let mut words = vec![0u32; bytes.len() / 4];
+        bytemuck::cast_slice_mut(&mut words).copy_from_slice(&bytes);
+        let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+        assert_eq!(model.header().name, "a\u{fffd}[2J");
+        assert_eq!(model.header().provenance, "b\u{fffd}\nc");
+        assert_eq!(model.feature_name(0), Some("\u{fffd}\u{e4}"));
+    }
+}
