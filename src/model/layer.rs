@@ -74,18 +74,20 @@ impl Section {
         self.columns.into_iter().filter(|&columns| columns > 0)
     }
 
-    /// The widths of the parts of a row that have a multiplier each, matrix by matrix.
+    /// The widths of the parts of a row that have a multiplier each, matrix by matrix. One more than a row may have is as many
+    /// as there are: no header takes longer than its length.
     #[cfg(feature = "layers")]
     pub fn parts(&self) -> impl Iterator<Item = usize> {
         let group = if self.group == 0 { usize::MAX } else { self.group };
-        self.columns.into_iter().flat_map(move |columns| {
+        let parts = self.columns.into_iter().flat_map(move |columns| {
             let mut rest = columns;
             core::iter::from_fn(move || {
                 let part = rest.min(group);
                 rest -= part;
                 (part > 0).then_some(part)
             })
-        })
+        });
+        parts.take(super::more::MAX_PARTS + 1)
     }
 
     /// Whether its rows are added to those of the section before it; only other layers have such.

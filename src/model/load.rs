@@ -47,10 +47,10 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     if blob.as_ptr().align_offset(4) != 0 {
         return Err(LoadError::Misaligned);
     }
-    let found = blob.len() as u32;
+    let found = u32::try_from(blob.len()).unwrap_or(u32::MAX);
     let (head, body) =
         blob.split_first_chunk::<PREFIX_BYTES>().ok_or(LoadError::Truncated { needed: PREFIX_BYTES as u32, found })?;
-    let [m0, m1, m2, m3, v0, v1, _, _, t0, t1, t2, t3, h0, h1, h2, h3, c0, c1, c2, c3] = *head;
+    let [m0, m1, m2, m3, v0, v1, z0, z1, t0, t1, t2, t3, h0, h1, h2, h3, c0, c1, c2, c3] = *head;
     if [m0, m1, m2, m3] != MAGIC {
         return Err(LoadError::NotABlob);
     }
@@ -75,7 +75,7 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     let (padded_header, words) = body.split_at_checked(padded_len).ok_or(LoadError::Header)?;
     let (header, padding) = padded_header.split_at_checked(header_len).ok_or(LoadError::Header)?;
     let (header, rest) = postcard::take_from_bytes::<Header>(header).map_err(|_| LoadError::Header)?;
-    if !rest.is_empty() || padding.iter().any(|&b| b != 0) {
+    if !rest.is_empty() || [z0, z1].iter().chain(padding).any(|&b| b != 0) {
         return Err(LoadError::Header);
     }
     let empty = header.nodes.iter().any(|n| n.layer.width() == 0);
@@ -89,7 +89,8 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
     }
     let needed = places.records.saturating_add(header.test_words());
     if needed.saturating_mul(4) != words.len() {
-        return Err(LoadError::Length { needed: needed as u32, found: (words.len() / 4) as u32 });
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        return Err(LoadError::Length { needed: count(needed), found: count(words.len() / 4) });
     }
     let words = bytemuck::try_cast_slice::<u8, i32>(words).map_err(|_| LoadError::Misaligned)?;
     names(&header)?;
@@ -104,6 +105,11 @@ pub(super) fn parse(blob: &[u8]) -> Result<Model<'_>, LoadError> {
 }
 
 fn names(header: &Header) -> Result<(), LoadError> {
+    // Names go to terminals and displays, which must not be told what to do.
+    let mut text = [header.name, header.provenance, header.labels, header.features].into_iter().flat_map(str::chars);
+    if text.any(|c| c.is_control() && c != '\n') {
+        return Err(LoadError::Names);
+    }
     let outputs = header.heads.iter().map(|&node| header.width(node + 1)).sum();
     for (text, count) in [(header.labels, outputs), (header.features, header.inputs as usize)] {
         let lines = text.bytes().filter(|&b| b == b'\n').count() + 1;

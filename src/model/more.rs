@@ -283,6 +283,10 @@ impl Attention {
     }
 
     fn shape(&self, query: usize, memory: usize) -> Shape {
+        // What the loader refuses might take more words than there are addresses.
+        if self.key > MAX_HEAD || self.value > MAX_HEAD || self.slots > MAX_SLOTS {
+            return Shape::NONE;
+        }
         let [keys, values] = self.sources(memory);
         let (heads, kv, key, value) =
             (usize::from(self.heads), usize::from(self.kv_heads), usize::from(self.key), usize::from(self.value));

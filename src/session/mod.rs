@@ -250,7 +250,8 @@ impl<'a> Session<'a> {
         if *seen < i32::from(window) {
             return false;
         }
-        let samples = *kept as usize;
+        // What was restored may be negative.
+        let samples = (*kept).max(0) as usize;
         (*seen, *kept) = (0, 0);
         if samples > 0 {
             walk::reset(self.model, self.words);

@@ -290,6 +290,9 @@ fn begin(model: &Model, words: &mut [i32], which: impl Fn(&Node, &Place) -> bool
 #[inline]
 pub(super) fn output<'s>(place: &Place, words: &'s [i32], t: Option<usize>) -> Option<(&'s [i32], usize)> {
     let parts = Parts::new(words, place);
+    if t.is_some_and(|t| t >= parts.yielded) {
+        return None;
+    }
     let last = || parts.yielded.saturating_sub(1);
     let slot = match place.order {
         Order::Plain => t.unwrap_or_else(last),
@@ -299,7 +302,9 @@ pub(super) fn output<'s>(place: &Place, words: &'s [i32], t: Option<usize>) -> O
         #[cfg(feature = "layers")]
         Order::Backward => parts.yielded.checked_sub(t.unwrap_or_else(last))?,
     };
-    Some((parts.slots.get(slot * place.slot_words..)?.get(..place.slot_words)?, parts.yielded))
+    // What was restored may yield any number.
+    let start = slot.wrapping_mul(place.slot_words);
+    Some((parts.slots.get(start..)?.get(..place.slot_words)?, parts.yielded))
 }
 
 /// The 32-bit state and the hidden state of node `k`, if it is recurrent.

@@ -37,7 +37,7 @@ fn unescaped(label: &str) -> String {
 
 /// A label as a line can hold it.
 pub fn escaped(label: &str) -> String {
-    label.replace('\n', "\\n").replace('\r', "\\r")
+    label.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
 }
 
 /// A text with an index for each of its symbols, or a sentence that says which character has none.

@@ -145,6 +145,8 @@ fn wrong_maps() {
     map(&format!("{layers}activation = \"mish\"\n")).fails(&["layer \"fc\"", "mish", "softmax"]);
     map("[[layer]]\nname = \"fc\"\n[[layer]]\nname = \"lstm\"\n").fails(&["layer \"lstm\"", "takes 6", "yields 7"]);
     map(&format!("labels = [\"a\"]\n{layers}")).fails(&["labels", "1 entries", "7"]);
+    let escape = ["a\\u001b[2J"; 7].join("\", \"");
+    map(&format!("labels = [\"{escape}\"]\n{layers}")).fails(&["model.toml", "control character", "one line"]);
     map(&format!("{layers}[input]\nscale = [1.0]\n")).fails(&["input.scale"]);
     map(&format!("{layers}[input]\nscale = [1,1,1,0,1,1]\n")).fails(&["input.scale", "zero"]);
     map(&format!("{layers}[input]\noffset = [1,1,1,nan,1,1]\n")).fails(&["input.offset"]);

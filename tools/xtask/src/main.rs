@@ -1,5 +1,5 @@
 //! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `writes`, `bench`,
-//! `firmware`, `template`, `tutorials` and `test`.
+//! `firmware`, `fuzz`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
 
@@ -8,6 +8,7 @@ mod boards;
 mod demo;
 mod emulator;
 mod firmware;
+mod fuzz;
 mod inject;
 mod lane;
 mod monitor;
@@ -76,6 +77,8 @@ enum Command {
         #[arg(long, conflicts_with = "board")]
         physical: bool,
     },
+    /// Run the fuzzers, and print how often and how far each came: see `docs/fuzzing.md`.
+    Fuzz(fuzz::Arguments),
     /// Generate a project of `boards/template` for each of its boards, compare it with the board's own, and build it.
     Template,
     /// Run the commands of `docs/tutorials`, and compare what they print.
@@ -122,6 +125,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
+        Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Template => template::check(),
         Command::Tutorials { name } => tutorials::run(name.as_deref()),
         Command::Test { only } => test::run(only),

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use std::process::Command;
 
 /// Crates outside the host workspace.
-const OUTSIDE: [&str; 3] = ["boards/qemu", "boards/bench", "benches"];
+const OUTSIDE: [&str; 4] = ["boards/qemu", "boards/bench", "benches", "fuzz"];
 /// What the test of the converter's report looks for.
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 

@@ -11,10 +11,10 @@ use cellstate_reference::{Head, Network, Source};
 
 /// Lays out a quantized network as a blob; names are those of `network`.
 pub fn blob(network: &Network, quantized: &Quantized, provenance: &str) -> Vec<u8> {
-    let (labels, features) = (labels(network), network.input.names.join("\n"));
+    let (labels, features) = (plain(&labels(network)), plain(&network.input.names.join("\n")));
     let header = Header {
-        name: &network.name,
-        provenance,
+        name: &plain(&network.name),
+        provenance: &plain(provenance),
         labels: &labels,
         features: &features,
         inputs: quantized.features.len() as u16,
@@ -50,6 +50,11 @@ pub fn assemble(header: &Header, words: &[i32]) -> Vec<u8> {
     out.extend(crc.to_le_bytes());
     out.extend(body);
     out
+}
+
+/// A text without the control characters that the loader refuses; a file may have any in its names.
+fn plain(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// One line a value of every head, empty where a head has no names; nothing at all if none has.
@@ -95,5 +100,27 @@ fn section_records(section: &Section, rows: &Rows, words: &mut Vec<i32>) {
                 words.extend(pack(section.weights, &block).iter().take(section.weights.block_words()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Rng, random};
+    use cellstate::Model;
+
+    /// Names in files may hold anything; what is emitted loads.
+    #[test]
+    fn names_lose_their_control_characters() {
+        let (quantized, _) = random(&mut Rng(3));
+        let mut network = Network::chain("a\u{1b}[2J", quantized.features.len(), Vec::new());
+        network.input.names = vec!["\u{7f}\u{e4}".to_owned(); quantized.features.len()];
+        let bytes = blob(&network, &quantized, "b\r\nc");
+        let mut words = vec![0u32; bytes.len() / 4];
+        bytemuck::cast_slice_mut(&mut words).copy_from_slice(&bytes);
+        let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+        assert_eq!(model.header().name, "a\u{fffd}[2J");
+        assert_eq!(model.header().provenance, "b\u{fffd}\nc");
+        assert_eq!(model.feature_name(0), Some("\u{fffd}\u{e4}"));
     }
 }

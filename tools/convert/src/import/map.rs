@@ -181,8 +181,9 @@ impl Map {
         }
         let names = self.file.labels.iter().chain(self.file.input.iter().flat_map(|i| &i.names));
         let names = names.chain(self.file.output.iter().flat_map(|o| &o.labels));
-        if names.clone().any(|n| n.is_empty() || n.contains(['\n', '\r'])) {
-            return Err(Error::new(&self.path, "a name is empty or has a line break", "give each a name of one line"));
+        if names.clone().any(|n| n.is_empty() || n.contains(char::is_control)) {
+            let cause = "a name is empty or has a line break or another control character";
+            return Err(Error::new(&self.path, cause, "give each a name of one line"));
         }
         if !self.file.labels.is_empty() {
             network.heads[0].labels = self.file.labels;

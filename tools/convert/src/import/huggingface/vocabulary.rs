@@ -1,11 +1,12 @@
 //! Names of tokens, for models whose tokens are characters.
 
 use crate::error::{Error, Result};
+use crate::text::escaped;
 use serde_json::Value;
 use std::path::Path;
 
 /// The characters of the tokens in `vocab.json` or `tokenizer.json`, if there is one and each token is a character or one of
-/// the tokenizer's own, such as `<|endoftext|>`; otherwise none. Line breaks are written as `\n` and `\r`.
+/// the tokenizer's own, such as `<|endoftext|>`; otherwise none. Line breaks and tabs are written as `\n`, `\r` and `\t`.
 pub(super) fn labels(folder: &Path, tokens: usize) -> Result<Vec<String>> {
     let mut names = vec![None; tokens];
     let (file, more) = (folder.join("vocab.json"), folder.join("tokenizer.json"));
@@ -29,7 +30,7 @@ pub(super) fn labels(folder: &Path, tokens: usize) -> Result<Vec<String>> {
         let Some(place) = usize::try_from(id).ok().and_then(|id| names.get_mut(id)) else { return Ok(Vec::new()) };
         let mut characters = name.chars();
         *place = match (characters.next(), characters.next()) {
-            (Some(one), None) => Some(written(if bytes { plain(one) } else { one })),
+            (Some(one), None) => Some(escaped(&(if bytes { plain(one) } else { one }).to_string())),
             _ if own && !name.contains(char::is_control) => Some(name.to_owned()),
             _ => return Ok(Vec::new()),
         };
@@ -43,14 +44,5 @@ fn plain(c: char) -> char {
         code @ 0x100..=0x120 => char::from((code - 0x100) as u8),
         0x121 => '\u{7f}',
         _ => c,
-    }
-}
-
-/// A name has one line.
-fn written(c: char) -> String {
-    match c {
-        '\n' => "\\n".to_owned(),
-        '\r' => "\\r".to_owned(),
-        c => c.to_string(),
     }
 }

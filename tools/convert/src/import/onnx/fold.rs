@@ -163,14 +163,14 @@ fn broadcast(builder: &mut Builder, a: &[Size], b: &[Size]) -> Result<(Vec<Size>
     // Two lists of positions, and three numbers for an integer.
     builder.spend(dims.iter().map(|d| d.stored()).try_fold(4usize, usize::checked_mul))?;
     let walk = |own: &[Size]| {
-        let mut stride = 1;
+        let mut stride = 1usize;
         let mut axes: Vec<(usize, usize)> = own
             .iter()
             .zip(&dims)
             .rev()
             .map(|(n, d)| {
                 let step = if n.stored() == d.stored() { stride } else { 0 };
-                stride *= n.stored();
+                stride = stride.wrapping_mul(n.stored());
                 (d.stored(), step)
             })
             .collect();
@@ -319,7 +319,7 @@ fn concat(op: &Op, inputs: &[Option<&Tensor>]) -> Result<Tensor, Fault> {
         }
         dims[axis] = dims[axis].plus(length).ok_or_else(|| unclear("a list"))?;
     }
-    let outer: usize = first.stored()[..axis].iter().product();
+    let outer = first.stored()[..axis].iter().fold(1usize, |n, &length| n.saturating_mul(length));
     let ints: Option<Vec<&[Size]>> = parts.iter().map(|p| p.sizes()).collect();
     let data = if let Some(ints) = ints {
         Data::Ints(join(outer, &ints))
@@ -339,7 +339,8 @@ fn join<T: Copy>(outer: usize, parts: &[&[T]]) -> Vec<T> {
             p[o * span..][..span].iter().copied()
         })
     };
-    (0..outer).flat_map(row).collect()
+    // There may be any number of empty rows.
+    (0..if parts.iter().all(|p| p.is_empty()) { 0 } else { outer }).flat_map(row).collect()
 }
 
 fn gather(builder: &mut Builder, op: &Op, t: &Tensor, indices: &Tensor) -> Result<Tensor, Fault> {

@@ -100,15 +100,20 @@ impl Tensor {
 
 /// The positions in a row-major array of `extents` in the order of one whose axis `k` is axis `order[k]` of it.
 pub(super) fn reorder(extents: &[usize], order: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; extents.len()];
+    let mut strides = vec![1usize; extents.len()];
     for k in (1..extents.len()).rev() {
-        strides[k - 1] = strides[k] * extents[k];
+        // Beside an axis of no elements the others may be any, and there are no positions.
+        strides[k - 1] = strides[k].wrapping_mul(extents[k]);
     }
     positions(order.iter().map(|&k| (extents[k], strides[k])).collect::<Vec<_>>().as_slice())
 }
 
 /// The positions that a walk over axes of (length, stride) meets, the last axis fastest.
 pub(super) fn positions(axes: &[(usize, usize)]) -> Vec<usize> {
+    // Whichever axis has none; those before it may be long.
+    if axes.iter().any(|&(length, _)| length == 0) {
+        return Vec::new();
+    }
     axes.iter().fold(vec![0], |at, &(length, stride)| {
         at.iter().flat_map(|base| (0..length).map(move |k| base + k * stride)).collect()
     })
@@ -116,6 +121,9 @@ pub(super) fn positions(axes: &[(usize, usize)]) -> Vec<usize> {
 
 /// The positions in an array of `extents` of the elements `at` along one axis.
 pub(super) fn along(extents: &[usize], axis: usize, at: &[usize]) -> Vec<usize> {
+    if at.is_empty() || extents[axis + 1..].contains(&0) || extents[..axis].contains(&0) {
+        return Vec::new();
+    }
     let inner: usize = extents[axis + 1..].iter().product();
     let outer: usize = extents[..axis].iter().product();
     let span = inner * extents[axis];
