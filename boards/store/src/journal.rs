@@ -113,7 +113,8 @@ impl Journal {
     /// # Errors
     /// [`Unwritten`]; the record before it stays.
     pub fn append<F: NorFlash>(&mut self, flash: &mut F, record: Record) -> Result<(), Unwritten> {
-        let sequence = self.newest.map_or(0, |r| r.sequence).saturating_add(1);
+        // More than any flash can be written.
+        let sequence = self.newest.map_or(0, |r| r.sequence).checked_add(1).ok_or(Unwritten)?;
         let record = Record { sequence, ..record };
         let size = cell::<F>();
         if self.used.saturating_add(size as u32) > self.layout.page_bytes() {
