@@ -1,12 +1,20 @@
 //! Keys, signatures and updates as the command line makes them, and what is wrong with those that it refuses.
 
-use cellstate::State;
+use cellstate::{Model, Session, State};
+use cellstate_app::device::{Device, Memory};
+use cellstate_app::server::Stack;
 use cellstate_convert::update::{Update, image, keys};
+use cellstate_link::Port;
+use cellstate_link::local::{Local, Micros};
 use cellstate_store::layout::LayoutError;
-use cellstate_store::{InPlace, Layout, Mapped, ModelStore, Shape, UpdateError};
+use cellstate_store::{InPlace, Layout, Mapped, ModelStore, PublicKey, Shape, UpdateError, Updater};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_read};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 fn model(name: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/models");
@@ -319,4 +327,84 @@ fn the_documentation_shows_what_is_printed() {
         commands += 1;
     }
     assert_eq!(commands, 4);
+}
+
+/// A board on a socket, for so many connections; its program goes on with the model that it began with, restarts or not. Gives the
+/// highest version that it had in the end.
+fn board(image: &[u8], key: PublicKey, connections: usize) -> (String, JoinHandle<u32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("tcp:{}", listener.local_addr().unwrap());
+    let chip = Chip::with(image, 0xff);
+    let serve = move || {
+        let blob = std::fs::read(model("lane")).unwrap();
+        let words: Vec<u32> = blob.chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())).collect();
+        let model = Model::parse(bytemuck::cast_slice(&words)).unwrap();
+        let layout = Layout::of::<Chip>(0, 8192).unwrap();
+        let mut store = ModelStore::new(chip, layout, Some(key), Shape::inputs(model.inputs())).unwrap();
+        let mut state = State::<1024>::new();
+        store.boot(&mut InPlace, &mut state).unwrap();
+        let mut updates = Updater::<_, _, 1024>::new(store, InPlace);
+        let (mut memory, session) = (Memory::<512>::new(), Session::new(&model, &mut state).unwrap());
+        let stack = || Stack { used: 0, size: 0 };
+        let mut local = Local::new(Device::new(session, &mut memory, Micros::start(), stack, &mut updates));
+        for _ in 0..connections {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                local.send(&bytes[..count]).unwrap();
+                let count = local.receive(&mut bytes, Duration::ZERO).unwrap();
+                stream.write_all(&bytes[..count]).unwrap();
+            }
+        }
+        updates.store().floor()
+    };
+    (name, std::thread::spawn(serve))
+}
+
+#[test]
+fn an_update_is_sent_to_a_board() {
+    let folder = signed();
+    let folder = folder.path();
+    cellstate(folder, &["keygen", "other.key"]).unwrap();
+    let lane = model("lane");
+    cellstate(folder, &["sign", &lane, "--key", "k.key", "--version", "7", "-o", "7.cellu"]).unwrap();
+    cellstate(folder, &["sign", &model("motes"), "--key", "k.key", "--version", "8", "-o", "motes.cellu"]).unwrap();
+    cellstate(folder, &["update", "2.cellu", "--image", "i.bin", "--slot", "8192", "--erase", "4096"]).unwrap();
+    let image = std::fs::read(folder.join("i.bin")).unwrap();
+    let (name, served) = board(&image, keys::public(&folder.join("k.key.pub")).unwrap(), 6);
+    let port = ["--port", &name];
+    let update = |arguments: &[&str]| cellstate(folder, &[&["update"], arguments, &port[..]].concat());
+    let refused = |arguments: &[&str], words: &str| {
+        let error = update(arguments).unwrap_err();
+        assert!(error.contains(&name) && error.contains(words), "{arguments:?}: {error}");
+    };
+    refused(&["2.cellu"], "not newer than what the board has");
+    refused(&[&lane, "--key", "other.key", "--version", "3"], "not signed with the board's key");
+    refused(&[&lane, "--unsigned", "--version", "3"], "must be signed");
+    refused(&["motes.cellu"], "does not fit the program");
+    let said = update(&["7.cellu", "--restart"]).unwrap();
+    assert_eq!(said, format!("{name}: version 7 is in use\n"));
+    refused(&["7.cellu"], "the update before this one does not run yet");
+    assert_eq!(served.join().unwrap(), 7);
+    fails(folder, &["update", "7.cellu", "--port", "tcp:127.0.0.1:1"], &["tcp:127.0.0.1:1: ", "a port is a device"]);
+    fails(folder, &["update", "7.cellu", "-o", "c.cellu", "--restart"], &["--port"]);
+}
+
+/// A board that runs another model after the restart is told of.
+#[test]
+fn a_board_that_does_not_run_the_update() {
+    let folder = signed();
+    let folder = folder.path();
+    let mut blob = std::fs::read(model("lane")).unwrap();
+    let at = blob.windows(4).position(|bytes| bytes == b"lane").unwrap();
+    blob[at] = b'L';
+    let crc = cellstate::model::checksum([&blob[..16], &blob[20..]]);
+    blob[16..20].copy_from_slice(&crc.to_le_bytes());
+    std::fs::write(folder.join("other.cell"), &blob).unwrap();
+    cellstate(folder, &["update", "2.cellu", "--image", "i.bin", "--slot", "8192", "--erase", "4096"]).unwrap();
+    let image = std::fs::read(folder.join("i.bin")).unwrap();
+    let (name, served) = board(&image, keys::public(&folder.join("k.key.pub")).unwrap(), 1);
+    let update = ["update", "other.cell", "--key", "k.key", "--version", "3", "--port", &name, "--restart"];
+    fails(folder, &update, &["runs another model", "dcbfbfaa", "rolled the update back"]);
+    assert_eq!(served.join().unwrap(), 3, "the update was taken all the same");
 }

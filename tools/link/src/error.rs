@@ -79,6 +79,8 @@ fn update(error: UpdateError) -> &'static str {
         UpdateError::Shape => "the update's model does not fit the program",
         UpdateError::SelfTest => "the update's model fails its self-test, or has none",
         UpdateError::Flash => "its flash memory failed",
+        UpdateError::Restart => "the update before this one does not run yet; restart the board",
+        UpdateError::Trial => "its model is on trial, and must be confirmed or rolled back first",
         _ => "the update is wrong in a way that this program does not know",
     }
 }

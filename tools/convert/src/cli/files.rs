@@ -79,9 +79,14 @@ pub(super) fn print(text: &str) -> Result<(), String> {
 
 /// A bar on standard error over `len` sequences, silent where that is not a terminal.
 pub(super) fn progress(what: &str, len: usize) -> ProgressBar {
+    progress_in("sequences", what, len)
+}
+
+/// A bar on standard error over `len` of a unit, silent where that is not a terminal.
+pub(super) fn progress_in(unit: &str, what: &str, len: usize) -> ProgressBar {
     let target =
         if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} sequences, {eta}");
+    let style = ProgressStyle::with_template(&format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}}"));
     let bar = ProgressBar::with_draw_target(Some(len as u64), target).with_prefix(what.to_owned());
     if let Ok(style) = style { bar.with_style(style) } else { bar }
 }

@@ -71,7 +71,7 @@ enum Command {
     /// Verify an update as a device does, and show what is inside.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Arguments),
-    /// Pack an update, and the flash image that a device begins with.
+    /// Pack an update, send it to a board, or make the flash image that a device begins with.
     #[command(after_help = update::EXAMPLES)]
     Update(update::Arguments),
     /// Print a script by which a shell completes this command.

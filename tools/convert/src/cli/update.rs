@@ -2,12 +2,14 @@
 
 use super::{Done, files};
 use cellstate_convert::update::{Update, image, is_update, keys};
+use cellstate_link::{Device, LinkError, Settings, port};
 use clap::{ArgGroup, Args, value_parser};
 use std::path::PathBuf;
 
 /// Shown below the options.
 pub(super) const EXAMPLES: &str = "\
 Examples:
+  cellstate update model-2.cellu --port /dev/ttyACM0 --restart
   cellstate update model-1.cellu --image store.bin --slot 16384 --erase 4096
   cellstate update model.cell --key product.key --version 2 -o model-2.cellu
   cellstate update model.cell --unsigned --version 2 -o model-2.cellu
@@ -40,6 +42,15 @@ pub(super) struct Arguments {
     /// Of the image: bytes that the flash erases at once.
     #[arg(long, value_name = "BYTES", requires = "image")]
     erase: Option<u32>,
+    /// The board that the update is sent to: a serial port such as /dev/ttyACM0 or COM3, unix:PATH or tcp:HOST:PORT.
+    #[arg(long, group = "target")]
+    port: Option<String>,
+    /// Of a serial port.
+    #[arg(long, default_value_t = 115_200, requires = "port")]
+    baud: u32,
+    /// Restarts the board, so that the model is in use, and looks whether it is.
+    #[arg(long, requires = "port")]
+    restart: bool,
 }
 
 pub(super) fn run(a: &Arguments) -> Done {
@@ -61,7 +72,37 @@ pub(super) fn run(a: &Arguments) -> Done {
         files::write(path, &bytes)?;
         said(path, "flash image of ", bytes.len())?;
     }
-    Ok(())
+    a.port.as_deref().map_or(Ok(()), |port| send(a, port, &update))
+}
+
+/// Sends the update to a board.
+fn send(a: &Arguments, name: &str, update: &Update) -> Done {
+    let model = update.model().map_err(|e| e.to_string())?.id();
+    let bytes = update.bytes();
+    let failed = |e: LinkError| match e {
+        LinkError::Open { .. } => e.to_string(),
+        _ => format!("{name}: {e}"),
+    };
+    let mut device = Device::connect(port::open(name, a.baud).map_err(failed)?, Settings::default()).map_err(failed)?;
+    let bar = files::progress_in("bytes", "sending", bytes.len());
+    let version = device.update(&bytes, |_, progress| {
+        bar.set_position(progress.received.into());
+        Ok::<(), LinkError>(())
+    });
+    bar.finish_and_clear();
+    let version = version.map_err(failed)?;
+    if !a.restart {
+        return files::print(&format!("{name}: version {version} is there, and in use after a restart\n"));
+    }
+    device.restart().map_err(failed)?;
+    let found = device.board().model;
+    if found != model {
+        return Err(format!(
+            "{name}: after the restart the board runs another model, with CRC-32 {found:08x} and not {model:08x}; it may have rolled \
+             the update back, see docs/updates.md"
+        ));
+    }
+    files::print(&format!("{name}: version {version} is in use\n"))
 }
 
 /// The update as it is, or made of a blob.
