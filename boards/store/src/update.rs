@@ -57,6 +57,10 @@ pub enum UpdateError {
     SelfTest,
     /// The flash memory failed.
     Flash,
+    /// The model that was activated must be running, after a restart, before another one is taken.
+    Restart,
+    /// The model that runs must be confirmed or rolled back first: what it would be rolled back to is where an update goes.
+    Trial,
 }
 
 /// No updates.
