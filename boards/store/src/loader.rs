@@ -21,6 +21,12 @@ pub trait Loader<F> {
     fn load<'l>(&'l mut self, flash: &'l mut F, offset: u32, length: usize) -> Option<&'l [u8]>;
 }
 
+impl<F, L: Loader<F>> Loader<F> for &mut L {
+    fn load<'l>(&'l mut self, flash: &'l mut F, offset: u32, length: usize) -> Option<&'l [u8]> {
+        L::load(self, flash, offset, length)
+    }
+}
+
 /// Where it lies. Costs no RAM.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InPlace;

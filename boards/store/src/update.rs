@@ -63,6 +63,24 @@ pub enum UpdateError {
     Trial,
 }
 
+impl<T: Updates> Updates for &mut T {
+    fn begin(&mut self, bytes: u32) -> Result<(), UpdateError> {
+        T::begin(self, bytes)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), UpdateError> {
+        T::write(self, offset, bytes)
+    }
+
+    fn received(&self) -> u32 {
+        T::received(self)
+    }
+
+    fn finish(&mut self) -> Result<u32, UpdateError> {
+        T::finish(self)
+    }
+}
+
 /// No updates.
 impl Updates for () {
     fn begin(&mut self, _: u32) -> Result<(), UpdateError> {
