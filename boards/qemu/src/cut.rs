@@ -33,17 +33,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Of a word: [`after`](Self::after) in its lower 24 bits, [`left`](Self::left) by its place among its kind above them. None if
-    /// there is no such kind.
-    pub fn of(word: u32) -> Option<Self> {
-        let left = match word >> 24 {
+    /// What the emulator [loaded](crate::mps2::loaded): a word that says how many bytes there are, and one with [`after`](Self::after)
+    /// in its lower 24 bits and the place of [`left`](Self::left) among its kind above them. None if there is nothing, or no such kind.
+    pub fn loaded(bytes: &[u8]) -> Option<Self> {
+        let (_, &[a0, a1, a2, left]) = bytes.split_first_chunk::<4>().and_then(|(size, rest)| Some((size, rest.first_chunk()?)))?;
+        let left = match left {
             0 => Left::Whole,
             1 => Left::Half,
             2 => Left::Erased,
             3 => Left::Noise,
             _ => return None,
         };
-        Some(Self { after: word & 0x00ff_ffff, left })
+        Some(Self { after: u32::from_le_bytes([a0, a1, a2, 0]), left })
     }
 }
 
