@@ -11,12 +11,14 @@
 //!   [`mote`] and [`lane`]: what both sides of such a run agree on.
 //! * [`recording`]: samples from memory at a timer's pace, and what is told of them.
 //!
-//! Requests over a serial port:
+//! Commands over a serial port (`docs/protocol.md`), for firmware and host alike:
 //!
-//! * [`link`]: the messages and their frames, for firmware and host alike.
-//! * [`server`]: answers requests; it sees `embedded-io` traits and a [`server::Counter`], never a peripheral.
-//! * [`profile`]: answers with what each layer of a step took.
-//! * [`trial`]: blobs on pseudo-random samples, for benchmarks and for comparing kernels.
+//! * [`link`]: frames that are found again after any garbage; [`protocol`]: the messages in them.
+//! * [`server`]: serves a port; it sees `embedded-io` traits and a [`server::Counter`], never a peripheral.
+//! * [`device`]: executes each command once: samples, profiles, states, updates. [`outcomes`] answers commands that come again,
+//!   [`staging`] has states on their way, [`profile`] the ticks of each layer.
+//!
+//! [`trial`]: blobs on pseudo-random samples, for benchmarks and for comparing kernels.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -24,18 +26,22 @@
 pub mod app;
 pub mod clock;
 pub mod debounce;
+pub mod device;
 pub mod interrupt;
 pub mod lane;
 pub mod link;
 pub mod lockstep;
 pub mod mote;
+pub mod outcomes;
 pub mod predictor;
 pub mod profile;
+pub mod protocol;
 pub mod recording;
 pub mod sampler;
 pub mod sensor;
 pub mod sensors;
 pub mod server;
+pub mod staging;
 #[cfg(feature = "systick")]
 pub mod systick;
 pub mod trial;

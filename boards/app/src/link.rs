@@ -1,73 +1,46 @@
-//! The frames between host and board: COBS of a postcard message and its CRC-32, ended by a zero byte.
+//! The frames between host and board: a zero byte, COBS of a number, a message and the CRC-32 of both, and a zero byte.
 //!
-//! A damaged frame is an error value; the next zero byte begins afresh.
+//! The number says which of the host's commands is meant, or answered; what it means is the service's. A damaged frame is an error
+//! value. The next zero byte begins afresh, and every frame begins with one: whatever was on the line before, it is understood.
 
-use crate::server::Stack;
 use cellstate::model::checksum;
+use cobs::{CobsEncoder, DecodeResult, DecoderState};
 use serde::{Deserialize, Serialize};
 
 /// The most features that a sample on the link may have.
 pub const MAX_FEATURES: usize = 64;
-/// The most outputs that a prediction on the link may have.
+/// The most outputs, of all heads together, that a prediction on the link may have.
 pub const MAX_OUTPUTS: usize = 32;
-/// The longest frame, its zero byte included.
+/// The longest frame, its zero bytes included.
 pub const MAX_FRAME: usize = 256;
-/// The longest message before framing: a byte of COBS overhead for every 254, the CRC and the zero byte are left.
-const MAX_MESSAGE: usize = MAX_FRAME - 8;
+/// The longest message before framing.
+pub const MAX_BODY: usize = 240;
+/// A message with its number before it and its checksum behind.
+const MAX_PLAIN: usize = 2 + MAX_BODY + 4;
 
-/// What the host asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
-    /// Who are you?
-    Hello,
-    /// Begin a new sequence.
-    Reset,
-    /// Step on a sample of raw sensor counts.
-    Sample(heapless::Vec<i16, MAX_FEATURES>),
-    /// How much of the stack was needed?
-    Stack,
+/// Room for an encoded message.
+pub type Body = heapless::Vec<u8, MAX_BODY>;
+
+/// An encoded message and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// Of the command that this is, or that it answers.
+    pub number: u16,
+    /// The message as postcard encodes it.
+    pub body: &'a [u8],
 }
 
-/// What the board answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Response {
-    /// To `Hello`: the model on board.
-    Ready {
-        /// The blob's CRC-32.
-        model: u32,
-        /// Number of input features.
-        inputs: u16,
-        /// Bytes of state that the model uses.
-        state_bytes: u32,
-    },
-    /// To `Reset`.
-    Done,
-    /// To `Sample`.
-    Prediction {
-        /// The index of the largest output.
-        argmax: u16,
-        /// All outputs.
-        outputs: heapless::Vec<i32, MAX_OUTPUTS>,
-        /// CRC-32 of all hidden and cell states.
-        digest: u32,
-        /// What the counter advanced during the step alone.
-        ticks: u32,
-        /// What it advanced from the last byte of the request until the decision, the index of the largest output, was known.
-        latency: u32,
-    },
-    /// To `Stack`.
-    Stack(Stack),
-    /// To anything that could not be served; the state is as it was.
-    Rejected(Reason),
-}
-
-/// Why a request was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reason {
-    /// The frame was damaged or too long.
-    Frame(FrameError),
-    /// The sample does not have the model's number of features, or the model has more outputs than a frame holds.
-    Shape,
+impl Message<'_> {
+    /// The message itself.
+    ///
+    /// # Errors
+    /// [`FrameError::Message`] if it is none of this type, or has bytes left over.
+    pub fn decode<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FrameError> {
+        match postcard::take_from_bytes(self.body) {
+            Ok((message, [])) => Ok(message),
+            _ => Err(FrameError::Message),
+        }
+    }
 }
 
 /// Why a frame was refused.
@@ -75,7 +48,7 @@ pub enum Reason {
 pub enum FrameError {
     /// Longer than [`MAX_FRAME`].
     TooLong,
-    /// Not valid COBS, or too short for a checksum.
+    /// Not valid COBS, or too short for a number and a checksum.
     Framing,
     /// The checksum does not match.
     Checksum,
@@ -84,39 +57,57 @@ pub enum FrameError {
 }
 
 /// Where postcard writes a message. Its own slice flavor can panic, as far as the compiler sees; this cannot.
-#[derive(Default)]
-struct Plain(heapless::Vec<u8, MAX_MESSAGE>);
+struct Into<'a>(&'a mut Body);
 
-impl postcard::ser_flavors::Flavor for Plain {
-    type Output = heapless::Vec<u8, MAX_MESSAGE>;
+impl postcard::ser_flavors::Flavor for Into<'_> {
+    type Output = ();
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         self.0.push(byte).map_err(|_| postcard::Error::SerializeBufferFull)
     }
 
-    fn finalize(self) -> postcard::Result<Self::Output> {
-        Ok(self.0)
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
     }
 }
 
-/// Writes a message as a frame to the front of `out`; returns its length.
+/// Encodes a message in place of what was in `body`.
 ///
 /// # Errors
-/// [`FrameError::Message`] if the message is too large.
-pub fn encode<T: Serialize>(message: &T, out: &mut [u8; MAX_FRAME]) -> Result<usize, FrameError> {
-    let message = postcard::serialize_with_flavor(message, Plain::default()).map_err(|_| FrameError::Message)?;
-    let mut encoder = cobs::CobsEncoder::new(out);
-    let pushed = encoder.push(&message).and_then(|()| encoder.push(&checksum([&*message]).to_le_bytes()));
+/// [`FrameError::Message`] if the message is longer than [`MAX_BODY`].
+pub fn encode(message: &impl Serialize, body: &mut Body) -> Result<(), FrameError> {
+    body.clear();
+    postcard::serialize_with_flavor(message, Into(body)).map_err(|_| FrameError::Message)
+}
+
+/// Writes a message as a frame to the front of `out`; returns the frame's length.
+///
+/// # Errors
+/// [`FrameError::Message`] if the message is longer than [`MAX_BODY`].
+pub fn frame(message: Message, out: &mut [u8; MAX_FRAME]) -> Result<usize, FrameError> {
+    let (first, rest) = out.split_first_mut().ok_or(FrameError::Message)?;
+    *first = 0;
+    let Message { number, body } = message;
+    if body.len() > MAX_BODY {
+        return Err(FrameError::Message);
+    }
+    let number = number.to_le_bytes();
+    let crc = checksum([&number, body]).to_le_bytes();
+    let mut encoder = CobsEncoder::new(&mut *rest);
+    let pushed = [&number, body, &crc].into_iter().try_for_each(|part| encoder.push(part));
     pushed.map_err(|_| FrameError::Message)?;
     let len = encoder.finalize();
-    *out.get_mut(len).ok_or(FrameError::Message)? = 0;
-    Ok(len + 1)
+    *rest.get_mut(len).ok_or(FrameError::Message)? = 0;
+    Ok(len + 2)
 }
 
 /// Collects bytes into frames.
 #[derive(Debug)]
 pub struct Receiver {
-    buffer: heapless::Vec<u8, MAX_FRAME>,
+    state: DecoderState,
+    plain: heapless::Vec<u8, MAX_PLAIN>,
+    /// Whether the frame that ended is to be forgotten before the next byte.
+    ended: bool,
     too_long: bool,
 }
 
@@ -129,33 +120,37 @@ impl Default for Receiver {
 impl Receiver {
     /// Waits for the first byte of a frame.
     pub const fn new() -> Self {
-        Self { buffer: heapless::Vec::new(), too_long: false }
+        Self { state: DecoderState::Idle, plain: heapless::Vec::new(), ended: false, too_long: false }
     }
 
     /// Takes one byte; at the end of a frame returns its message or why it was refused. Empty frames are skipped.
-    pub fn push<T: for<'de> Deserialize<'de>>(&mut self, byte: u8) -> Option<Result<T, FrameError>> {
-        if byte != 0 {
-            self.too_long |= self.buffer.push(byte).is_err();
-            return None;
+    pub fn push(&mut self, byte: u8) -> Option<Result<Message<'_>, FrameError>> {
+        if self.ended {
+            (self.ended, self.too_long) = (false, false);
+            self.plain.clear();
         }
-        let result = if self.too_long { Err(FrameError::TooLong) } else { self.decode() };
-        let empty = self.buffer.is_empty();
-        self.buffer.clear();
-        self.too_long = false;
-        (!empty).then_some(result)
+        let fed = self.state.feed(byte);
+        if byte == 0 {
+            self.ended = true;
+            return match fed {
+                Ok(DecodeResult::NoData) => None,
+                _ if self.too_long => Some(Err(FrameError::TooLong)),
+                Ok(_) => Some(self.checked()),
+                Err(_) => Some(Err(FrameError::Framing)),
+            };
+        }
+        if let Ok(DecodeResult::DataContinue(byte)) = fed {
+            self.too_long |= self.plain.push(byte).is_err();
+        }
+        None
     }
 
-    fn decode<T: for<'de> Deserialize<'de>>(&self) -> Result<T, FrameError> {
-        let mut plain = [0; MAX_FRAME];
-        let report = cobs::decode(&self.buffer, &mut plain).map_err(|_| FrameError::Framing)?;
-        let plain = plain.get(..report.frame_size()).ok_or(FrameError::Framing)?;
-        let (message, crc) = plain.split_last_chunk::<4>().ok_or(FrameError::Framing)?;
+    fn checked(&self) -> Result<Message<'_>, FrameError> {
+        let (message, crc) = self.plain.split_last_chunk::<4>().ok_or(FrameError::Framing)?;
+        let (number, body) = message.split_first_chunk::<2>().ok_or(FrameError::Framing)?;
         if checksum([message]).to_le_bytes() != *crc {
             return Err(FrameError::Checksum);
         }
-        match postcard::take_from_bytes(message) {
-            Ok((value, [])) => Ok(value),
-            _ => Err(FrameError::Message),
-        }
+        Ok(Message { number: u16::from_le_bytes(*number), body })
     }
 }

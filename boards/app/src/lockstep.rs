@@ -3,11 +3,11 @@
 //! Time stands still while the host works, so each sample is due when it would be on a desk of its own.
 
 use crate::clock::Clock;
-use crate::link::{FrameError, MAX_FEATURES, MAX_OUTPUTS};
+use crate::link::{Body, FrameError, MAX_FEATURES, MAX_OUTPUTS, Message};
 use crate::predictor::{Decision, Predicted, Predictor};
 use crate::sampler::{Sample, Sampled, Sampler};
 use crate::sensor::{Fault, Sensor};
-use crate::server::Service;
+use crate::server::{Service, answered};
 use core::cell::Cell;
 use embedded_hal::delay::DelayNs;
 use heapless::Vec;
@@ -78,12 +78,9 @@ pub struct Lockstep<'a, 'm, S, T, const N: usize> {
 }
 
 impl<S: Sensor<N>, T: Holdable + DelayNs, const N: usize> Service for Lockstep<'_, '_, S, T, N> {
-    type Request = Request;
-    type Response = Response;
-
-    fn answer(&mut self, request: Result<Request, FrameError>) -> Response {
+    fn answer<'s>(&'s mut self, received: Result<Message<'_>, FrameError>, room: &'s mut Body) -> Option<Message<'s>> {
         let Self { sampler, predictor, time, plugged } = self;
-        match request {
+        answered(received, room, |request| match request {
             Ok(Request::Next { plugged: reachable }) => {
                 plugged.set(reachable);
                 time.hold(false);
@@ -93,7 +90,7 @@ impl<S: Sensor<N>, T: Holdable + DelayNs, const N: usize> Service for Lockstep<'
             }
             Ok(Request::Counts) => Response::Counts { sampled: sampler.counts(), predicted: predictor.counts() },
             Err(e) => Response::Rejected(e),
-        }
+        })
     }
 }
 

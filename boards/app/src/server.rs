@@ -1,7 +1,6 @@
-//! Serves requests over a serial port.
+//! Serves a serial port: frames in, answers out. What is answered is the [`Service`]'s.
 
-use crate::link::{FrameError, MAX_FRAME, Reason, Receiver, Request, Response, encode};
-use cellstate::Session;
+use crate::link::{Body, FrameError, MAX_FRAME, Message, Receiver, encode, frame};
 use embedded_io::{Read, Write};
 use serde::{Deserialize, Serialize};
 
@@ -13,52 +12,6 @@ pub trait Counter {
     fn between(&self, start: u32, end: u32) -> u32;
 }
 
-/// What answers requests.
-pub trait Service {
-    /// What it is asked.
-    type Request: for<'de> Deserialize<'de>;
-    /// What it answers.
-    type Response: Serialize;
-
-    /// A byte is here, perhaps the last of a request.
-    fn arrived(&mut self) {}
-
-    /// Answers one request, or a frame that is none.
-    fn answer(&mut self, request: Result<Self::Request, FrameError>) -> Self::Response;
-}
-
-/// Serves until the port closes or fails.
-///
-/// # Errors
-/// The port's own.
-pub fn serve<P: Read + Write>(port: &mut P, service: &mut impl Service) -> Result<(), P::Error> {
-    let mut receiver = Receiver::new();
-    loop {
-        let mut byte = [0];
-        if port.read(&mut byte)? == 0 {
-            return Ok(());
-        }
-        service.arrived();
-        let [byte] = byte;
-        if let Some(request) = receiver.push(byte) {
-            send(port, &service.answer(request))?;
-        }
-    }
-}
-
-/// Sends one message. One that is too large for a frame is left out.
-///
-/// # Errors
-/// The port's own.
-pub fn send<P: Write>(port: &mut P, message: &impl Serialize) -> Result<(), P::Error> {
-    let mut frame = [0; MAX_FRAME];
-    if let Ok(len) = encode(message, &mut frame) {
-        port.write_all(frame.get(..len).unwrap_or_default())?;
-        port.flush()?;
-    }
-    Ok(())
-}
-
 /// The stack of a program, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stack {
@@ -68,65 +21,93 @@ pub struct Stack {
     pub size: u32,
 }
 
-/// A session whose samples come over the link, a counter that times it, and a stack that can be looked at.
-#[derive(Debug)]
-pub struct Server<'a, C, S> {
-    session: Session<'a>,
-    counter: C,
-    stack: S,
-    /// The count when the latest byte was here.
-    arrived: u32,
-}
+/// What answers frames.
+pub trait Service {
+    /// A byte is here, perhaps the last of a frame.
+    fn arrived(&mut self) {}
 
-impl<'a, C: Counter, S: FnMut() -> Stack> Server<'a, C, S> {
-    /// Begins with the session as it is.
-    pub fn new(session: Session<'a>, counter: C, stack: S) -> Self {
-        Self { session, counter, stack, arrived: 0 }
+    /// Takes a frame, or why it was refused; gives the answer, if there is to be one. `room` is for its body.
+    fn answer<'s>(&'s mut self, received: Result<Message<'_>, FrameError>, room: &'s mut Body) -> Option<Message<'s>>;
+
+    /// Whether the program was asked to begin anew.
+    fn restarts(&self) -> bool {
+        false
     }
 
-    fn sample(&mut self, sample: &[i16]) -> Response {
-        let Self { session, counter, arrived, .. } = self;
-        let start = counter.now();
-        let stepped = session.step_i16(sample).is_ok();
-        let end = counter.now();
-        let output = session.output();
-        if !stepped || output.len() > crate::link::MAX_OUTPUTS {
-            return Response::Rejected(Reason::Shape);
+    /// As after power-up, for a program that goes on instead: the initial state, and nobody connected.
+    fn restart(&mut self) {}
+}
+
+/// Why nothing is served any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The port closed.
+    Closed,
+    /// The host asked the program to begin anew, and has its answer.
+    Restart,
+}
+
+/// Serves until the port closes or fails, or the service is to begin anew.
+///
+/// # Errors
+/// The port's own.
+pub fn serve<P: Read + Write>(port: &mut P, service: &mut impl Service) -> Result<Ended, P::Error> {
+    let (mut receiver, mut room) = (Receiver::new(), Body::new());
+    loop {
+        let mut byte = [0];
+        if port.read(&mut byte)? == 0 {
+            return Ok(Ended::Closed);
         }
-        let argmax = output.argmax() as u16;
-        let decided = counter.now();
-        // Room was checked above; `collect` would bring in a panic.
-        let mut outputs = heapless::Vec::new();
-        output.iter().all(|v| outputs.push(v).is_ok());
-        let (ticks, latency) = (counter.between(start, end), counter.between(*arrived, decided));
-        Response::Prediction { argmax, outputs, digest: session.digest(), ticks, latency }
-    }
-}
-
-impl<C: Counter, S: FnMut() -> Stack> Service for Server<'_, C, S> {
-    type Request = Request;
-    type Response = Response;
-
-    #[inline]
-    fn arrived(&mut self) {
-        self.arrived = self.counter.now();
-    }
-
-    fn answer(&mut self, request: Result<Request, FrameError>) -> Response {
-        let model = self.session.model();
-        match request {
-            Ok(Request::Hello) => Response::Ready {
-                model: model.id(),
-                inputs: model.inputs() as u16,
-                state_bytes: model.state_bytes() as u32,
-            },
-            Ok(Request::Reset) => {
-                self.session.reset();
-                Response::Done
+        service.arrived();
+        let [byte] = byte;
+        if let Some(received) = receiver.push(byte)
+            && let Some(answer) = service.answer(received, &mut room)
+        {
+            transmit(port, answer)?;
+            if service.restarts() {
+                return Ok(Ended::Restart);
             }
-            Ok(Request::Sample(sample)) => self.sample(&sample),
-            Ok(Request::Stack) => Response::Stack((self.stack)()),
-            Err(e) => Response::Rejected(Reason::Frame(e)),
         }
+    }
+}
+
+/// Decodes a request, answers it, and encodes the answer under the request's number: all of a service whose commands are answered each
+/// by itself. A frame that was refused has the number 0.
+pub fn answered<'s, Q, A>(
+    received: Result<Message<'_>, FrameError>,
+    room: &'s mut Body,
+    answer: impl FnOnce(Result<Q, FrameError>) -> A,
+) -> Option<Message<'s>>
+where
+    Q: for<'de> Deserialize<'de>,
+    A: Serialize,
+{
+    let number = received.map_or(0, |message| message.number);
+    encode(&answer(received.and_then(|message| message.decode())), room).ok()?;
+    Some(Message { number, body: room })
+}
+
+/// Sends one frame.
+///
+/// # Errors
+/// The port's own.
+pub fn transmit<P: Write>(port: &mut P, message: Message) -> Result<(), P::Error> {
+    let mut out = [0; MAX_FRAME];
+    if let Ok(len) = frame(message, &mut out) {
+        port.write_all(out.get(..len).unwrap_or_default())?;
+        port.flush()?;
+    }
+    Ok(())
+}
+
+/// Sends one message under the number 0. One that is too large for a frame is left out.
+///
+/// # Errors
+/// The port's own.
+pub fn send<P: Write>(port: &mut P, message: &impl Serialize) -> Result<(), P::Error> {
+    let mut body = Body::new();
+    match encode(message, &mut body) {
+        Ok(()) => transmit(port, Message { number: 0, body: &body }),
+        Err(_) => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use cellstate::{Model, Session, State};
 use cellstate_app::clock::Clock;
-use cellstate_app::link::{FrameError, MAX_FRAME, Receiver, encode};
+use cellstate_app::link::{Body, FrameError, MAX_FRAME, Message, Receiver, encode, frame};
 use cellstate_app::lockstep::{Holdable, Lockstep, Request, Response};
 use cellstate_app::predictor::{Predicted, Predictor, Rules};
 use cellstate_app::sampler::{Sampled, Sampler};
@@ -76,9 +76,10 @@ impl embedded_io::Write for Port {
     }
 }
 
-fn frame(request: Request) -> Vec<u8> {
-    let mut out = [0; MAX_FRAME];
-    let len = encode(&request, &mut out).unwrap();
+fn command(number: u16, request: Request) -> Vec<u8> {
+    let (mut body, mut out) = (Body::new(), [0; MAX_FRAME]);
+    encode(&request, &mut body).unwrap();
+    let len = frame(Message { number, body: &body }, &mut out).unwrap();
     out[..len].to_vec()
 }
 
@@ -107,18 +108,21 @@ fn every_request_is_one_sample() {
     let sampler = Sampler::new(sensor, PERIOD, time.micros());
     let predictor = Predictor::<1>::new(Session::new(&model, &mut state).unwrap(), RULES).unwrap();
 
-    let requests = [true, false, false, true].map(|plugged| frame(Request::Next { plugged }));
-    let mut input = requests.concat();
-    let mut damaged = frame(Request::Counts);
-    damaged[1] ^= 4;
+    let requests = [(7, true), (8, false), (9, false), (9, true)];
+    let mut input = requests.map(|(number, plugged)| command(number, Request::Next { plugged })).concat();
+    let mut damaged = command(10, Request::Counts);
+    damaged[2] ^= 4;
     input.extend(damaged);
-    input.extend(frame(Request::Counts));
+    input.extend(command(11, Request::Counts));
     let mut port = Port { input: input.into(), output: Vec::new() };
     serve(&mut port, &mut Lockstep { sampler, predictor, time: &mut time, plugged: &plugged }).unwrap();
     bus.done();
 
     let mut receiver = Receiver::new();
-    let got: Vec<Response> = port.output.iter().filter_map(|&b| receiver.push(b)).map(Result::unwrap).collect();
+    let answer = |&byte: &u8| receiver.push(byte).map(|m| m.map(|m| (m.number, m.decode().unwrap())).unwrap());
+    let (numbers, got): (Vec<u16>, Vec<Response>) = port.output.iter().filter_map(answer).unzip();
+    // A frame that was refused has no number.
+    assert_eq!(numbers, [7, 8, 9, 9, 0, 11]);
     let readings = [Ok(401), Err(Fault::NoAcknowledge), Err(Fault::NoAcknowledge), Ok(402)];
     for (index, reading) in readings.into_iter().enumerate() {
         let Response::Taken(taken) = &got[index] else { panic!("{:?}", got[index]) };

@@ -1,4 +1,4 @@
-//! cellstate on an emulated board: raw samples in over the serial port, predictions and state digests out.
+//! cellstate on an emulated board: raw samples in over the serial port, predictions and state digests out; states, profiles and counts.
 //!
 //! This file is wiring only. What is served is `cellstate-app`.
 
@@ -8,13 +8,22 @@
 
 mod on_board;
 
-use board::{Painted, counter, entry, port};
-use cellstate_app::server::{Server, serve};
+use board::{ConstStaticCell, Painted, counter, entry, fail, port};
+use cellstate_app::device::{Device, Memory};
+use cellstate_app::server::{Ended, Service, serve};
+use on_board::model::STATE_BYTES;
+
+/// Counts as static RAM. A saved state has 8 bytes more than the state.
+static MEMORY: ConstStaticCell<Memory<{ STATE_BYTES + 8 }>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {
     let stack = Painted::all();
+    let Some(memory) = MEMORY.try_take() else { fail("main runs once") };
     on_board::run(|session| {
-        let Ok(()) = serve(&mut port(), &mut Server::new(session, counter(), || stack.high_water()));
+        let mut device = Device::new(session, memory, counter(), || stack.high_water(), ());
+        while let Ok(Ended::Restart) = serve(&mut port(), &mut device) {
+            device.restart();
+        }
     })
 }

@@ -3,7 +3,8 @@
 //! Random networks under the runtime's targets; under the importers' the models of `tests/models` whose parts are files of their
 //! own or stand in an archive. Those that are one file are seeds where they lie.
 
-use cellstate_app::link::{MAX_FRAME, Request, encode};
+use cellstate_app::link::{Body, MAX_FRAME, Message, encode, frame};
+use cellstate_app::protocol::{Named, Request, VERSION};
 use cellstate_convert::random::{Rng, random};
 use std::io::{Read, Result};
 use std::path::Path;
@@ -34,14 +35,21 @@ fn main() -> Result<()> {
             write("step", &format!("random{k}"), &[&[100], &bytes(100)[..], &blob].concat())?;
         }
     }
+    let piece = || [1, 0, 255].into_iter().collect();
     for (name, request) in [
-        ("hello", Request::Hello),
+        ("hello", Request::Hello { version: VERSION, connection: 7 }),
         ("reset", Request::Reset),
         ("sample", Request::Sample([1, -2, 0, 256].into_iter().collect())),
+        ("profile", Request::Profile([300].into_iter().collect())),
+        ("load", Request::Load { offset: 0, bytes: piece() }),
+        ("read", Request::Read { offset: 192 }),
+        ("name", Request::Name(Named::Output { head: 0, index: 1 })),
+        ("update", Request::UpdateWrite { offset: 192, bytes: piece() }),
     ] {
-        let mut frame = [0; MAX_FRAME];
-        let len = encode(&request, &mut frame).unwrap_or(0);
-        write("link", name, &[&[7, 0], &frame[..len]].concat())?;
+        let (mut body, mut out) = (Body::new(), [0; MAX_FRAME]);
+        let _ = encode(&request, &mut body);
+        let len = frame(Message { number: 0, body: &body }, &mut out).unwrap_or(0);
+        write("link", name, &[&[7, 0], &out[..len]].concat())?;
     }
     write("data", "labels.csv", b"sequence,a,b,label\n0,1.5,-2,1\n0,1,2,1\n1,0,0,0\n")?;
     let models = root.join("tests/models");

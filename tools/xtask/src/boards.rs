@@ -3,9 +3,8 @@
 use crate::emulator::{self, ARM, Board, RISCV};
 use crate::firmware::{self, EMULATED};
 use crate::{demo, stream};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use cellstate::Model;
-use cellstate_app::profile::{Request, Response};
 use cellstate_convert::data::{self, Sequence, Sequences};
 use cellstate_convert::eval;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
@@ -48,7 +47,7 @@ pub(crate) fn stream(boards: &[&'static str], model_rs: &Path, model: &Model, da
     for &name in boards {
         let elf = firmware::build(name, model_rs)?;
         let core = firmware::core(name)?;
-        let mut board = Board::start(&core, &elf, &[])?;
+        let mut board = Board::start(&core, &elf, &[])?.link()?;
         let report = stream::compare(model, data, &mut board, core.counter).with_context(|| name)?;
         ensure!(report.steps >= STEPS, "{name}: only {} steps were compared", report.steps);
         let (flash, ram) = firmware::flash_and_ram(&elf)?;
@@ -162,22 +161,22 @@ impl Spent {
 
 /// Each layer, and at last the whole step. The board steps as the host does; sequences follow without a reset.
 fn profiled(name: &'static str, model: &Model, data: &Sequences) -> Result<Vec<Spent>> {
-    let elf = firmware::program(name, &format!("{name}-profile"))?;
+    let elf = firmware::build(name, &Path::new(MODEL).join("watch.rs"))?;
     let core = firmware::core(name)?;
-    let mut board = Board::start(&core, &elf, &[])?;
+    let mut board = Board::start(&core, &elf, &[])?.link()?;
     let names = model.nodes().enumerate().map(|(k, (node, _))| format!("{k} {}", kind(&node.layer)));
     let mut spent: Vec<Spent> = names.chain(["whole step".to_owned()]).map(Spent::new).collect();
     let mut state = Box::new(cellstate::State::<{ eval::STATE_BYTES }>::new());
     let mut session = cellstate::Session::new(model, &mut state)?;
     for sequence in &data.sequences {
         for t in 0..sequence.len() {
-            let sample: heapless::Vec<i16, _> = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
+            let sample: Vec<i16> = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
             session.step_i16(&sample)?;
-            let answer = board.request(&Request::Sample(sample))?;
-            let Response::Stepped { digest, ticks, layers } = answer else { bail!("the board did not step") };
-            ensure!(digest == session.digest(), "the board and the host differ at step {t}");
+            let (predicted, layers) = board.profile(&sample)?;
+            ensure!(predicted.digest == session.digest(), "the board and the host differ at step {t}");
             ensure!(layers.len() + 1 == spent.len(), "the board has {} layers", layers.len());
-            let all: Vec<u64> = layers.iter().chain([&ticks]).map(|&t| core.counter.instructions(t.into())).collect();
+            let ticks = layers.iter().chain([&predicted.ticks]);
+            let all: Vec<u64> = ticks.map(|&t| core.counter.instructions(t.into())).collect();
             let (Some(whole), parts) = (all.last(), all.iter().rev().skip(1).sum::<u64>()) else { continue };
             ensure!(parts > 0 && parts <= *whole, "layers of {parts} instructions in a step of {whole}");
             spent.iter_mut().zip(all).for_each(|(spent, count)| spent.observe(count));

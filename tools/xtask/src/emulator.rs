@@ -3,13 +3,14 @@
 use crate::monitor::Monitor;
 use crate::packages::{has, install};
 use anyhow::{Context, Result, bail, ensure};
-use cellstate_app::link::{MAX_FRAME, Receiver, encode};
+use cellstate_app::link::{Body, MAX_FRAME, Message, Receiver, encode, frame};
 pub(crate) use cellstate_convert::board::cores::{ARM, RISCV};
 use cellstate_convert::board::cores::{Core, Emulator};
+use cellstate_link::port::Line;
+use cellstate_link::{Device, Port, Settings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
-use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -34,10 +35,10 @@ impl Drop for Running {
     }
 }
 
-/// A running board; the emulator ends with it.
+/// A running board; the emulator ends with it. It is a [`Port`] for the protocol of the link.
 pub(crate) struct Board {
     _running: Running,
-    port: UnixStream,
+    line: Line<UnixStream>,
     receiver: Receiver,
     /// What came and is not looked at yet.
     unread: VecDeque<u8>,
@@ -48,27 +49,41 @@ impl Board {
     /// Starts an emulated board whose time advances with each instruction; time that the firmware sleeps takes no time here.
     /// `devices` are those that the board has beside its own, as the emulator takes them.
     pub(crate) fn start(core: &Core, elf: &Path, devices: &[&str]) -> Result<Self> {
+        Self::with(&core.emulator(true), elf, devices)
+    }
+
+    /// Starts one that counts nothing, which is faster.
+    pub(crate) fn uncounted(core: &Core, elf: &Path) -> Result<Self> {
+        Self::with(&core.emulator(false), elf, &[])
+    }
+
+    fn with(emulator: &[String], elf: &Path, devices: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (uart, monitor) = (folder.path().join("uart"), folder.path().join("monitor"));
         let listeners = [UnixListener::bind(&uart)?, UnixListener::bind(&monitor)?];
         // The kernel ends it where nothing here can: when this process is killed.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).args(core.emulator(true));
+        command.args(["--pdeathsig", "KILL"]).args(emulator);
         command.arg("-serial").arg(format!("unix:{}", uart.display()));
         command.arg("-qmp").arg(format!("unix:{}", monitor.display()));
         for device in devices {
             command.args(["-device", device]);
         }
         command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut running = Running(command.spawn().context(core.emulator.program)?);
-        let [port, monitor] = listeners.map(|listener| accept(&listener, &mut running.0));
+        let mut running = Running(command.spawn().with_context(|| emulator.join(" "))?);
+        let [line, monitor] = listeners.map(|listener| accept(&listener, &mut running.0));
         Ok(Self {
             _running: running,
-            port: port?,
+            line: Line::new(line?),
             receiver: Receiver::new(),
             unread: VecDeque::new(),
             monitor: Monitor::greet(monitor?)?,
         })
+    }
+
+    /// Speaks the protocol of the link with it. A board that computes takes its time, and its line loses nothing.
+    pub(crate) fn link(self) -> Result<Device<Self>> {
+        Ok(Device::connect(self, Settings { patience: TIMEOUT, attempts: 1, window: 4 })?)
     }
 
     /// Sets a property of the device of this id.
@@ -76,43 +91,47 @@ impl Board {
         self.monitor.set(&format!("/machine/peripheral/{id}"), property, value)
     }
 
-    /// Sends a request and waits for the answer.
+    /// Sends a request that is no command of the link's, and waits for the answer.
     pub(crate) fn request<A: DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<A> {
-        let mut frame = [0; MAX_FRAME];
-        let len =
-            encode(request, &mut frame).map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
-        self.port.write_all(&frame[..len])?;
+        let (mut body, mut out) = (Body::new(), [0; MAX_FRAME]);
+        let framed = encode(request, &mut body).and_then(|()| frame(Message { number: 0, body: &body }, &mut out));
+        let len = framed.map_err(|e| anyhow::anyhow!("the request does not fit a frame: {e:?}"))?;
+        self.line.send(&out[..len])?;
         self.next()
     }
 
     /// Waits for what the board says next.
     pub(crate) fn next<A: DeserializeOwned>(&mut self) -> Result<A> {
-        if let Some(frame) = self.rest()? {
-            return Ok(frame);
-        }
         let mut bytes = [0; MAX_FRAME];
         let mut seen = Vec::new();
         loop {
-            let count = self.port.read(&mut bytes).context("the board does not answer")?;
-            if count == 0 {
-                bail!("the board ended: {}", String::from_utf8_lossy(&seen));
+            while let Some(byte) = self.unread.pop_front() {
+                if let Some(message) = self.receiver.push(byte) {
+                    let message = message.and_then(|message| message.decode());
+                    return message.map_err(|e| {
+                        let seen = String::from_utf8_lossy(&seen).into_owned();
+                        anyhow::anyhow!("the board said what is not understood: {e:?}: {seen}")
+                    });
+                }
             }
+            let count = match self.line.receive(&mut bytes, TIMEOUT) {
+                Ok(0) => bail!("the board does not answer"),
+                Ok(count) => count,
+                Err(e) => bail!("the board ended: {e}: {}", String::from_utf8_lossy(&seen)),
+            };
             seen.extend_from_slice(&bytes[..count]);
             self.unread.extend(&bytes[..count]);
-            if let Some(frame) = self.rest().with_context(|| String::from_utf8_lossy(&seen).into_owned())? {
-                return Ok(frame);
-            }
         }
     }
+}
 
-    /// A frame of what was read already.
-    fn rest<A: DeserializeOwned>(&mut self) -> Result<Option<A>> {
-        while let Some(byte) = self.unread.pop_front() {
-            if let Some(frame) = self.receiver.push(byte) {
-                return frame.map(Some).map_err(|e| anyhow::anyhow!("the board said what is not understood: {e:?}"));
-            }
-        }
-        Ok(None)
+impl Port for Board {
+    fn send(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        self.line.send(frame)
+    }
+
+    fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> std::io::Result<usize> {
+        self.line.receive(bytes, limit)
     }
 }
 
@@ -128,6 +147,5 @@ fn accept(listener: &UnixListener, child: &mut Child) -> Result<UnixStream> {
         std::thread::sleep(Duration::from_millis(5));
     };
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
     Ok(stream)
 }

@@ -1,5 +1,5 @@
-//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `writes`, `bench`,
-//! `firmware`, `fuzz`, `template`, `tutorials` and `test`.
+//! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `writes`, `faults`,
+//! `bench`, `firmware`, `fuzz`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ mod bench;
 mod boards;
 mod demo;
 mod emulator;
+mod faults;
 mod firmware;
 mod fuzz;
 mod inject;
@@ -77,6 +78,8 @@ enum Command {
         #[arg(long, conflicts_with = "board")]
         physical: bool,
     },
+    /// Stream samples over a line that damages 5 % of all frames, to a board in this process or an emulated one, and compare.
+    Faults(faults::Arguments),
     /// Run the fuzzers, and print how often and how far each came: see `docs/fuzzing.md`.
     Fuzz(fuzz::Arguments),
     /// Generate a project of `boards/template` for each of its boards, compare it with the board's own, and build it.
@@ -125,6 +128,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
+        Command::Faults(arguments) => faults::run(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Template => template::check(),
         Command::Tutorials { name } => tutorials::run(name.as_deref()),

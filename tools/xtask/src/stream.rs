@@ -1,13 +1,13 @@
 //! The same samples through the model on the host and on the board, compared bit for bit at every step.
 
 use crate::emulator::Board;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, ensure};
 use cellstate::Model;
-use cellstate_app::link::{Request, Response};
 use cellstate_app::server::Stack;
 use cellstate_convert::board::cores::Counter;
 use cellstate_convert::data::{Sequence, Sequences};
 use cellstate_convert::eval::{self, Units};
+use cellstate_link::Device;
 use indicatif::ProgressBar;
 
 /// What a comparison found.
@@ -29,11 +29,8 @@ pub(crate) struct Report {
 }
 
 /// Streams raw counts; each sequence begins with a reset on both sides.
-pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board, counter: Counter) -> Result<Report> {
-    match board.request(&Request::Hello)? {
-        Response::Ready { model: id, .. } if id == model.id() => {}
-        other => bail!("the board has another model: {other:?}"),
-    }
+pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Device<Board>, counter: Counter) -> Result<Report> {
+    ensure!(board.board().model == model.id(), "the board has another model: {:?}", board.board());
     let total: usize = data.sequences.iter().map(Sequence::len).sum();
     let bar = ProgressBar::new(total as u64).with_prefix("streaming");
     let mut report = Report { instructions: (u64::MAX, 0), latency: (u64::MAX, 0), ..Report::default() };
@@ -47,8 +44,9 @@ pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board, counte
     .map_err(|e| anyhow::anyhow!(e))?;
     bar.finish_and_clear();
     failure.map_or(Ok(()), Err)?;
-    let Response::Stack(stack) = board.request(&Request::Stack)? else { bail!("the board does not tell its stack") };
-    report.stack = Some(stack);
+    let counts = board.counts()?;
+    ensure!(u64::from(counts.accepted) == report.steps && counts.frames == counts.sum(), "the board has {counts:?}");
+    report.stack = Some(board.stack()?);
     Ok(report)
 }
 
@@ -56,26 +54,25 @@ pub(crate) fn compare(model: &Model, data: &Sequences, board: &mut Board, counte
 fn one(
     session: &cellstate::Session,
     (sequence, s, t): (&Sequence, usize, usize),
-    board: &mut Board,
+    board: &mut Device<Board>,
     counter: Counter,
     report: &mut Report,
 ) -> Result<()> {
-    if t == 0 && !matches!(board.request(&Request::Reset)?, Response::Done) {
-        bail!("the board did not reset");
+    if t == 0 {
+        board.reset()?;
     }
-    let sample = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
-    let answer = board.request(&Request::Sample(sample))?;
-    let Response::Prediction { argmax, outputs, digest, ticks, latency } = answer else {
-        bail!("the board did not predict at sequence {s}, step {t}");
-    };
+    let sample: Vec<i16> = sequence.step(t).iter().map(|&v| v.round() as i16).collect();
+    let predicted = board.sample(&sample).with_context(|| format!("sequence {s}, step {t}"))?;
     let output = session.output();
     report.steps += 1;
-    let same = output.iter().eq(outputs) && output.argmax() == usize::from(argmax) && session.digest() == digest;
+    let same = output.iter().eq(predicted.outputs)
+        && output.argmax() == usize::from(predicted.argmax)
+        && session.digest() == predicted.digest;
     report.equal += u64::from(same);
     let label = sequence.label(t);
     report.right_host += u64::from(label == Some(output.argmax() as i64));
-    report.right_board += u64::from(label == Some(argmax.into()));
-    for (range, ticks) in [(&mut report.instructions, ticks), (&mut report.latency, latency)] {
+    report.right_board += u64::from(label == Some(predicted.argmax.into()));
+    for (range, ticks) in [(&mut report.instructions, predicted.ticks), (&mut report.latency, predicted.latency)] {
         let count = counter.instructions(ticks.into());
         *range = (range.0.min(count), range.1.max(count));
     }

@@ -14,12 +14,13 @@ const LIST: &str = "docs/security.md";
 /// Crates whose roots may have `unsafe` in them, and why.
 const UNSAFE: [(&str, &str); 1] = [("src/lib.rs", "the kernels")];
 /// Roots of all crates that are not firmware.
-const ROOTS: [&str; 8] = [
+const ROOTS: [&str; 9] = [
     "src/lib.rs",
     "boards/app/src/lib.rs",
     "boards/store/src/lib.rs",
     "tools/convert/src/lib.rs",
     "tools/convert/src/main.rs",
+    "tools/link/src/lib.rs",
     "tools/reference/src/lib.rs",
     "tools/targets/src/lib.rs",
     "tools/xtask/src/main.rs",

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 use crate::{
-    bench, boards, emulator, firmware, lane, motes, packages, physical, recorded, self_test, stack, supply, template,
-    tutorials, writes,
+    bench, boards, emulator, faults, firmware, lane, motes, packages, physical, recorded, self_test, stack, supply,
+    template, tutorials, writes,
 };
 use anyhow::{Result, bail, ensure};
 use std::process::Command;
@@ -68,13 +68,14 @@ pub(crate) fn run(only: Option<String>) -> Result<()> {
     stages.run("clippy on the emulated boards", firmware::clippy);
     stages.run("template", template::check);
     stages.run("tutorials", || tutorials::run(None));
-    let emulated: [(&str, Stage); 10] = [
+    let emulated: [(&str, Stage); 11] = [
         ("emulated boards", boards::check),
         ("bounded stack", stack::some),
         ("profile on the emulated boards", boards::check_profiles),
         ("sampling from an interrupt", recorded::run),
         ("emulated board with a thermometer", motes::run),
         ("emulated board with a magnetometer", lane::run),
+        ("faults on the link", faults::check),
         ("text written on the emulated board", writes::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),

@@ -64,7 +64,7 @@ fn one(name: &'static str) -> Result<[String; 7]> {
         let floats: Vec<&str> = floats.collect();
         ensure!(floats.is_empty(), "a step calls floating point in software: {}", floats.join(", "));
     }
-    let mut board = Board::start(&core, &elf, &[])?;
+    let mut board = Board::start(&core, &elf, &[])?.link()?;
     let mut seen = None;
     boards::on_watch(|model, data| {
         let few = Sequences { sequences: data.sequences.iter().take(2).cloned().collect(), features: data.features };
