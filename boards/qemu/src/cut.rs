@@ -36,7 +36,8 @@ impl Plan {
     /// What the emulator [loaded](crate::mps2::loaded): a word that says how many bytes there are, and one with [`after`](Self::after)
     /// in its lower 24 bits and the place of [`left`](Self::left) among its kind above them. None if there is nothing, or no such kind.
     pub fn loaded(bytes: &[u8]) -> Option<Self> {
-        let (_, &[a0, a1, a2, left]) = bytes.split_first_chunk::<4>().and_then(|(size, rest)| Some((size, rest.first_chunk()?)))?;
+        let (_, &[a0, a1, a2, left]) =
+            bytes.split_first_chunk::<4>().and_then(|(size, rest)| Some((size, rest.first_chunk()?)))?;
         let left = match left {
             0 => Left::Whole,
             1 => Left::Half,
