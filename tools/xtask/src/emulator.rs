@@ -50,17 +50,13 @@ impl Board {
     /// `devices` are those that the board has beside its own, as the emulator takes them.
     pub(crate) fn start(core: &Core, elf: &Path, devices: &[&str]) -> Result<Self> {
         let arguments: Vec<&str> = devices.iter().flat_map(|device| ["-device", device]).collect();
-        Self::start_with(core, elf, &arguments)
+        Self::with(&core.emulator(true), elf, &arguments)
     }
 
-    /// The same, with anything else that the emulator takes.
-    pub(crate) fn start_with(core: &Core, elf: &Path, arguments: &[&str]) -> Result<Self> {
-        Self::with(&core.emulator(true), elf, arguments)
-    }
-
-    /// Starts one that counts nothing, which is faster.
-    pub(crate) fn uncounted(core: &Core, elf: &Path) -> Result<Self> {
-        Self::with(&core.emulator(false), elf, &[])
+    /// Starts one that counts nothing, which is faster but where the firmware does not sleep; with anything else that the emulator
+    /// takes.
+    pub(crate) fn uncounted(core: &Core, elf: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::with(&core.emulator(false), elf, arguments)
     }
 
     fn with(emulator: &[String], elf: &Path, arguments: &[&str]) -> Result<Self> {

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Bytes of the EEPROM.
 const EEPROM: usize = 1 << 16;
 /// Bytes of state that are enough for the models here.
-const STATE: usize = 1024;
+pub(crate) const STATE: usize = 1024;
 /// Where the firmware looks for a plan: `cellstate_qemu::mps2::loaded`.
 const LOADED: u32 = 0x2100_0000;
 
@@ -117,7 +117,7 @@ pub(crate) fn power_up(elf: &Path, image: Option<&Path>, cut: Option<Cut>) -> Re
         arguments.extend(["-device".to_owned(), format!("loader,addr={LOADED:#x},data={plan:#x},data-len=8")]);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Board::start_with(&firmware::core(BOARD)?, elf, &arguments)
+    Board::uncounted(&firmware::core(BOARD)?, elf, &arguments)
 }
 
 /// A board that said hello, behind a line that may damage frames.

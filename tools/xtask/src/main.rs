@@ -5,6 +5,7 @@
 
 mod bench;
 mod boards;
+mod chip;
 mod cuts;
 mod demo;
 mod emulator;
