@@ -63,6 +63,30 @@ pub enum UpdateError {
     Trial,
 }
 
+impl core::fmt::Display for UpdateError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            UpdateError::Unsupported => "the program takes no updates",
+            UpdateError::NotBegun => "no update was begun",
+            UpdateError::Length => "its length is not the one that its manifest gives, or it does not fit a slot",
+            UpdateError::Gap => "bytes before these are missing",
+            UpdateError::Manifest => "it does not begin with a manifest, or that is damaged",
+            UpdateError::Unsigned => "it is not signed, and the program has a key",
+            UpdateError::Signature => "it is signed with another key, or damaged",
+            UpdateError::Digest => "the model does not have the digest that the manifest gives",
+            UpdateError::Downgrade => "its version is not above that of every model before",
+            UpdateError::Model => "the model does not load",
+            UpdateError::Shape => "the model's inputs or state do not fit the program",
+            UpdateError::SelfTest => "the model has no test vectors, or gives other bits on this core",
+            UpdateError::Flash => "the flash memory could not be read or written",
+            UpdateError::Restart => "the update before it does not run yet: restart the program",
+            UpdateError::Trial => "the model that runs is on trial: it must be confirmed or rolled back",
+        })
+    }
+}
+
+impl core::error::Error for UpdateError {}
+
 impl<T: Updates> Updates for &mut T {
     fn begin(&mut self, bytes: u32) -> Result<(), UpdateError> {
         T::begin(self, bytes)

@@ -11,6 +11,7 @@
 //! * [`drift`] does so over one long stream, both by the pairs of layers of [`beside`];
 //! * [`self_test`] compares what a blob gives on the host, or on a [`board`] that an emulator stands for, with its vectors;
 //! * [`trace`] looks into a model's steps, and [`text`] is what symbols stand for in a model that writes;
+//! * [`update`] signs a blob for devices in the field, and looks into what was signed;
 //! * [`cost`] says what a model takes on a device, [`inspect`] what it holds, and [`report`] shows all of it.
 
 #![forbid(unsafe_code)]
@@ -37,6 +38,7 @@ pub mod self_test;
 pub mod synthetic;
 pub mod text;
 pub mod trace;
+pub mod update;
 
 pub use convert::{Converted, convert, convert_within};
 pub use error::{Error, Result};

@@ -40,6 +40,21 @@ fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+const SUBCOMMANDS: [&str; 12] = [
+    "convert",
+    "inspect",
+    "eval",
+    "run",
+    "generate",
+    "trace",
+    "selftest",
+    "keygen",
+    "sign",
+    "check",
+    "update",
+    "completions",
+];
+
 #[test]
 fn inspect_has_the_documented_fields() {
     let inspect = json(&["inspect", &models("watch/watch.cell"), "--json"]);
@@ -108,6 +123,22 @@ fn every_field_of_inspect_is_documented() {
 }
 
 #[test]
+fn check_has_the_documented_fields() {
+    let folder = tempfile::tempdir().unwrap();
+    let update = folder.path().join("lane.cellu").display().to_string();
+    cellstate(&["update", &models("lane/lane.cell"), "--unsigned", "--version", "1", "-o", &update]);
+    let check = json(&["check", &update, "--json"]);
+    let documented = "version:number bytes:number signed:bool verified:bool sha512:string name:string provenance:string \
+                      crc32:string inputs:number outputs:number flash_bytes:number state_bytes:number self_test_steps:number";
+    assert_eq!(fields(&check), words(documented));
+    let text = documentation();
+    let section = text.split("## `cellstate check`").nth(1).unwrap().split("\n## ").next().unwrap();
+    for field in check.as_object().unwrap().keys() {
+        assert!(section.contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
 fn without_labels_the_accuracy_is_null() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("d.csv");
@@ -122,7 +153,7 @@ fn without_labels_the_accuracy_is_null() {
 
 #[test]
 fn every_subcommand_has_examples() {
-    for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
+    for subcommand in SUBCOMMANDS {
         let help = cellstate(&[subcommand, "--help"]);
         assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
     }
@@ -132,7 +163,7 @@ fn every_subcommand_has_examples() {
 fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cellstate(&["completions", shell]);
-        for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
+        for subcommand in SUBCOMMANDS {
             assert!(script.contains(subcommand), "{shell} {subcommand}");
         }
         assert!(script.contains("evaluate"), "{shell}");

@@ -1,15 +1,19 @@
 //! The command line: one file a subcommand.
 
+mod check;
 mod completions;
 mod convert;
 mod eval;
 mod files;
 mod generate;
 mod inspect;
+mod keygen;
 mod run;
 mod selftest;
+mod sign;
 mod summary;
 mod trace;
+mod update;
 
 use cellstate_convert::data::{Sequence, Sequences};
 use cellstate_convert::eval::{Score, Units};
@@ -56,6 +60,20 @@ enum Command {
     /// Step the test vectors in a blob, on this host or on an emulated board, and compare what comes out.
     #[command(name = "selftest", after_help = selftest::EXAMPLES)]
     SelfTest(selftest::Arguments),
+    /// Make a key that updates are signed with: a secret file for whoever signs, a public one for programs.
+    #[command(after_help = keygen::EXAMPLES)]
+    Keygen(keygen::Arguments),
+    /// Sign a blob as an update for devices in the field.
+    ///
+    /// Refused is what a device would refuse: a blob that does not load, or does not pass its self-test.
+    #[command(after_help = sign::EXAMPLES)]
+    Sign(sign::Arguments),
+    /// Verify an update as a device does, and show what is inside.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Arguments),
+    /// Pack an update, and the flash image that a device begins with.
+    #[command(after_help = update::EXAMPLES)]
+    Update(update::Arguments),
     /// Print a script by which a shell completes this command.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -144,6 +162,10 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         Command::Run(a) => run::run(&a),
         Command::Generate(a) => generate::run(&a),
         Command::Trace(a) => trace::run(&a),
+        Command::Keygen(a) => keygen::run(&a),
+        Command::Sign(a) => sign::run(&a),
+        Command::Check(a) => check::run(&a),
+        Command::Update(a) => update::run(&a),
         Command::Completions(a) => completions::run(&a),
     };
     done.map(|()| ExitCode::SUCCESS)
