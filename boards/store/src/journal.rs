@@ -65,24 +65,28 @@ pub struct Journal {
     newest: Option<Record>,
     /// Whether the newest is in the second page.
     second: bool,
-    /// Bytes of that page that are behind nothing but ones.
+    /// Bytes of that page up to the last that is not erased.
     used: u32,
+    /// Whether a part of the flash could not be read.
+    unread: bool,
 }
 
 impl Journal {
     /// Looks for the newest record. What cannot be read is none.
     pub fn read<F: NorFlash>(flash: &mut F, layout: Layout) -> Self {
-        let mut journal = Self { layout, newest: None, second: false, used: 0 };
+        let mut journal = Self { layout, newest: None, second: false, used: 0, unread: false };
         for second in [false, true] {
             let (mut newest, mut used) = (None::<Record>, 0);
-            for start in (0..layout.page_bytes()).step_by(cell::<F>()) {
+            let size = cell::<F>() as u32;
+            for start in (0..layout.page_bytes() / size).map(|k| k * size) {
                 let mut bytes = [0; LARGEST_WORD];
                 let Some(bytes) = bytes.get_mut(..cell::<F>()) else { continue };
                 let read = flash.read(layout.page(second).saturating_add(start), bytes).is_ok();
+                journal.unread |= !read;
                 if read && bytes.iter().all(|&byte| byte == 0xff) {
                     continue;
                 }
-                used = start + cell::<F>() as u32;
+                used = start + size;
                 let record = bytes.first_chunk().filter(|_| read).and_then(Record::parse);
                 newest = record.filter(|r| newest.is_none_or(|n| r.sequence > n.sequence)).or(newest);
             }
@@ -99,12 +103,18 @@ impl Journal {
         self.newest.as_ref()
     }
 
+    /// Whether there is no record because the flash could not be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.unread && self.newest.is_none()
+    }
+
     /// Appends what a record says, but for its sequence, which is the next.
     ///
     /// # Errors
     /// [`Unwritten`]; the record before it stays.
     pub fn append<F: NorFlash>(&mut self, flash: &mut F, record: Record) -> Result<(), Unwritten> {
-        let sequence = self.newest.map_or(0, |r| r.sequence).saturating_add(1);
+        // More than any flash can be written.
+        let sequence = self.newest.map_or(0, |r| r.sequence).checked_add(1).ok_or(Unwritten)?;
         let record = Record { sequence, ..record };
         let size = cell::<F>();
         if self.used.saturating_add(size as u32) > self.layout.page_bytes() {
@@ -137,7 +147,10 @@ const fn cell<F: NorFlash>() -> usize {
             write > 0 && LARGEST_WORD.is_multiple_of(write) && read > 0 && LARGEST_WORD.is_multiple_of(read),
             "a word of flash must be 1, 2, 4, 8, 16 or 32 bytes"
         );
-        assert!(F::ERASE_SIZE.is_multiple_of(write), "flash must erase whole words");
+        assert!(
+            F::ERASE_SIZE.is_multiple_of(write) && F::ERASE_SIZE.is_multiple_of(read),
+            "flash must erase whole words"
+        );
         let word = if write > read { write } else { read };
         if word > BYTES { word } else { BYTES }
     }

@@ -67,7 +67,9 @@ impl PublicKey {
         }
     }
 
-    /// Whether a signature of a message is by the secret half of this key.
+    /// Whether a signature of a message is by the secret half of this key. Out of line: what it needs of the stack must not stay in the
+    /// caller's frame.
+    #[inline(never)]
     pub fn verify(&self, message: &[u8], signature: &[u8; Signature::BYTES]) -> bool {
         ed25519_compact::PublicKey::new(self.0).verify(message, &Signature::new(*signature)).is_ok()
     }

@@ -101,6 +101,7 @@ impl Manifest {
 }
 
 /// SHA-512 of a blob.
+#[inline(never)]
 pub fn digest(blob: &[u8]) -> [u8; 64] {
     Hash::hash(blob)
 }

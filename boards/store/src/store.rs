@@ -86,8 +86,8 @@ pub struct ModelStore<F> {
     /// Starts in which an update must be confirmed; 0 if it need not.
     trial: u8,
     journal: Option<Journal>,
-    /// The slot of the model that runs, if one does.
-    running: Option<Slot>,
+    /// The slot of the model that runs, if one does, and its version.
+    running: Option<(Slot, u32)>,
     /// Whether another slot was made the active one since.
     switched: bool,
     incoming: Option<Incoming>,
@@ -127,7 +127,9 @@ impl<F: NorFlash> ModelStore<F> {
 
     /// The highest version that was ever in use; updates must be above it. 0 before [`boot`](Self::boot).
     pub fn floor(&self) -> u32 {
-        self.record().map_or(0, |record| record.floor)
+        // The one that runs counts even if it could not be recorded.
+        let running = self.running.map_or(0, |(_, version)| version);
+        self.record().map_or(0, |record| record.floor).max(running)
     }
 
     fn record(&self) -> Option<Record> {
@@ -173,13 +175,13 @@ impl<F: NorFlash> ModelStore<F> {
 
     /// Records what is started. If that cannot be written the model runs all the same.
     fn start(&mut self, slot: Slot, manifest: &Manifest, fallback: Option<Fallback>) -> Boot {
-        self.running = Some(slot);
-        let newest = self.record();
-        let floor = newest.map_or(0, |record| record.floor).max(manifest.version);
+        self.running = Some((slot, manifest.version));
+        let (newest, floor) = (self.record(), self.floor());
+        let unread = self.journal.as_ref().is_some_and(Journal::is_unreadable);
         let here = newest.filter(|record| record.active == slot);
         let trial = match here {
             // In flash that could be read again tomorrow nothing changes for good.
-            None if fallback == Some(Fallback::Refused(UpdateError::Flash)) => 0,
+            None if unread || fallback == Some(Fallback::Refused(UpdateError::Flash)) => 0,
             None => {
                 let _ = self.append(Record { sequence: 0, floor, active: slot, trial: 0 });
                 0
@@ -202,9 +204,13 @@ impl<F: NorFlash> ModelStore<F> {
         }
     }
 
+    fn is_running(&self, slot: Slot) -> bool {
+        self.running.is_some_and(|(running, _)| running == slot)
+    }
+
     /// Whether the model that runs is not confirmed yet.
     fn is_on_trial(&self, record: &Record) -> bool {
-        record.trial > 0 && self.running == Some(record.active)
+        record.trial > 0 && self.is_running(record.active)
     }
 
     fn append(&mut self, record: Record) -> Result<(), UpdateError> {
@@ -264,7 +270,7 @@ impl<F: NorFlash> ModelStore<F> {
             return Err(UpdateError::Trial);
         }
         // Never the one that runs.
-        let slot = self.running.map_or(Slot::A, Slot::other);
+        let slot = self.running.map_or(Slot::A, |(slot, _)| slot.other());
         self.incoming = Some(Incoming::new(&self.layout, slot, bytes)?);
         Ok(())
     }
@@ -345,7 +351,7 @@ impl<F: NorFlash> ModelStore<F> {
         self.manifest(other)?;
         self.incoming = None;
         self.append(Record { active: other, trial: 0, ..record })?;
-        self.switched = self.running != Some(other);
+        self.switched = !self.is_running(other);
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! The power is cut at every write and at every erase, and leaves anything: what starts then is a whole model, the old or the new one.
 
+use cellstate_store::journal::Record;
+use cellstate_store::layout::Slot;
 use cellstate_store::*;
 use common::*;
 
@@ -142,7 +144,7 @@ fn a_first_model_in_blank_flash() {
 fn an_update_after_a_roll_back() {
     let mut flash = with::<8, 512>(&[1, 2]);
     // The model of version 2 is damaged where it lies.
-    let damaged = layout::<Nor<8, 512>>().slot(layout::Slot::B) as usize + 1000;
+    let damaged = layout::<Nor<8, 512>>().slot(Slot::B) as usize + 1000;
     flash.bytes()[damaged] ^= 1;
     at_every_cut(
         Ways::InTurn,
@@ -266,4 +268,78 @@ fn storms() {
         }
     }
     assert!(updates > 150 && rolled_back > 10, "{updates} updates, {rolled_back} rolled back");
+}
+
+/// Whatever is in flash, a start is a whole model or none, and the next update is taken.
+#[test]
+fn anything_in_flash() {
+    type Flash = Nor<8, 128>;
+    let layout = layout::<Flash>();
+    let (mut started, mut full) = (0, 0);
+    for seed in 0..3000 {
+        let mut rng = Rng(seed);
+        let mut flash = Flash::new();
+        for start in (0..2 * layout.page_bytes()).step_by(16) {
+            let floor = [1, 2, 3, 9, u32::MAX - 1, u32::MAX][rng.below(6) as usize];
+            let active = Slot::BOTH[rng.below(2) as usize];
+            let sequence = [start, u32::MAX - 50, rng.below(1 << 32) as u32][rng.below(3) as usize];
+            let record = Record { sequence, floor, active, trial: rng.below(5) as u8 };
+            let mut bytes = record.bytes();
+            match rng.below(8) {
+                0 => flash.fill(start, &[0; 16]),
+                1 => {
+                    bytes[rng.below(16) as usize] ^= 1;
+                    flash.fill(start, &bytes);
+                }
+                2..=4 => flash.fill(start, &bytes),
+                _ => {}
+            }
+        }
+        for slot in Slot::BOTH {
+            let mut bytes = update(1 + rng.below(3) as u32).to_vec();
+            match rng.below(8) {
+                0 => bytes.fill_with(|| rng.below(256) as u8),
+                1 => bytes = signed(&bytes[160..][..100], 4),
+                2 => {
+                    bytes = [&Manifest { length: u32::MAX, ..manifest_of(&bytes) }.sign(&key(1)).bytes()[..], &[0; 9]]
+                        .concat();
+                }
+                3 => bytes = unsigned(&lane(1), 1),
+                4 => bytes.truncate(rng.below(1000) as usize),
+                _ => {}
+            }
+            flash.fill(layout.slot(slot), &bytes);
+        }
+        let mut store = store(&mut flash).on_trial(rng.below(3) as u8);
+        for _ in 0..rng.below(4) {
+            if let Ok(found) = boot(&mut store) {
+                assert!(
+                    store.flash().view(found.offset, found.length) == update(found.version).get(160..),
+                    "seed {seed}"
+                );
+                assert!(store.floor() >= found.version);
+                started += 1;
+            }
+            match rng.below(4) {
+                0 => drop(store.confirm()),
+                1 => drop(store.roll_back()),
+                _ => {}
+            }
+        }
+        let _ = boot(&mut store);
+        let _ = store.confirm();
+        let next = store.floor().checked_add(1);
+        let sent = signed(&lane(1), next.unwrap_or(u32::MAX));
+        let expected = next.ok_or(UpdateError::Downgrade);
+        assert_eq!(send(&mut store, &sent, 4096), expected, "seed {seed}");
+        if let Some(next) = next {
+            assert_eq!(boot(&mut store).map(|found| found.version), Ok(next), "seed {seed}");
+        }
+        full += u32::from(next.is_none());
+    }
+    assert!(started > 1000 && full > 100, "{started} started, {full} with the last version");
+}
+
+fn manifest_of(update: &[u8]) -> Manifest {
+    Manifest::parse(update.first_chunk().unwrap()).unwrap()
 }

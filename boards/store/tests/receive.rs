@@ -324,6 +324,44 @@ fn flash_that_cannot_be_read_for_a_while() {
     assert_eq!((found.version, found.fallback), (2, None), "nothing changed for good");
 }
 
+#[test]
+fn a_journal_that_cannot_be_read_for_a_while() {
+    let mut flash = with::<4, 256>(&[1, 2]);
+    let damaged = layout::<Small>().slot(Slot::B) as usize + 300;
+    flash.bytes()[damaged] ^= 1;
+    assert_eq!(boot(&mut store(&mut flash)).unwrap().version, 1);
+    let operations = flash.operations;
+    flash.unreadable = Some((0, 512));
+    let mut store = store(&mut flash);
+    let found = boot(&mut store).unwrap();
+    let refused = Some(Fallback::Refused(UpdateError::Digest));
+    assert_eq!((found.version, found.fallback, store.floor()), (1, refused, 1), "no older one is taken");
+    assert_eq!(send(&mut store, update(1), 100), Err(UpdateError::Downgrade));
+    assert_eq!(flash.operations, operations, "nothing changed for good");
+    flash.unreadable = None;
+    let mut store = self::store(&mut flash);
+    boot(&mut store).unwrap();
+    assert_eq!(store.floor(), 2);
+}
+
+/// Blocks that are no power of two, of which records do not fill a page.
+#[test]
+fn odd_blocks() {
+    let mut flash = with::<8, 24>(&[1]);
+    let page = layout::<Nor<8, 24>>().page_bytes();
+    assert_eq!(page, 72);
+    for version in 2..=20 {
+        let before = flash.operations;
+        let mut store = store(&mut flash);
+        boot(&mut store).unwrap();
+        assert_eq!(send(&mut store, update(version), 4096), Ok(version));
+        let (words, blocks) = (update(version).len().div_ceil(8) as u64, update(version).len().div_ceil(24) as u64);
+        // Four records a page, and then its three blocks are erased.
+        let turn = if version % 4 == 1 { 3 } else { 0 };
+        assert_eq!(flash.operations - before, words + blocks + 2 + turn, "version {version}");
+    }
+}
+
 /// Without a key a program takes what is whole, signed or not; with one it does not start what it would not take.
 #[test]
 fn programs_without_a_key() {

@@ -61,6 +61,13 @@ impl<const W: usize, const E: usize> Nor<W, E> {
         (self.dead, self.cut) = (false, None);
     }
 
+    /// Has bytes there that somebody wrote.
+    pub(crate) fn fill(&mut self, offset: u32, bytes: &[u8]) {
+        let start = offset as usize;
+        self.bytes()[start..start + bytes.len()].copy_from_slice(bytes);
+        self.written[start / W..(start + bytes.len()).div_ceil(W)].fill(true);
+    }
+
     /// All bytes, for what happens to them beside writes.
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         bytemuck::cast_slice_mut(&mut self.words)
