@@ -71,7 +71,7 @@ fn main() -> ! {
     clock.hold(false);
     on_board::run(|session| {
         let (producer, mut consumer) = queue.split();
-        let recording = Recording::new(mps2::recording());
+        let recording = Recording::new(mps2::loaded());
         let settings = Settings { period: recording.period(), rules: RULES, labels: &LABELS };
         let Ok(mut inference) = Inference::<_, INPUTS>::new(settings, session, Led(&MACHINE)) else {
             fail("the model takes other samples")

@@ -1,6 +1,7 @@
 //! What the emulated boards share: their peripherals behind the traits of `embedded-io`, `embedded-hal` and `cellstate-app`.
 //!
 //! * `mps2`: UART, timers and two-wire bus of Arm's MPS2 boards; `nrf51`: the micro:bit's UART; `virt`: the one of RISC-V virt.
+//! * `eeprom`: a memory on that bus; `cut`: the bus with its power cut in the middle of a write.
 //! * [`counter`]: the core's own counter; [`stack`]: the painted stack.
 //!
 //! A board's crate names its own of these; `programs/` is what all boards run.
@@ -13,6 +14,10 @@
 #![warn(missing_docs)]
 
 pub mod counter;
+#[cfg(target_arch = "arm")]
+pub mod cut;
+#[cfg(target_arch = "arm")]
+pub mod eeprom;
 #[cfg(target_arch = "arm")]
 pub mod mps2;
 #[cfg(target_arch = "arm")]

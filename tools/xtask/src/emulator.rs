@@ -37,7 +37,7 @@ impl Drop for Running {
 
 /// A running board; the emulator ends with it. It is a [`Port`] for the protocol of the link.
 pub(crate) struct Board {
-    _running: Running,
+    running: Running,
     line: Line<UnixStream>,
     receiver: Receiver,
     /// What came and is not looked at yet.
@@ -49,15 +49,17 @@ impl Board {
     /// Starts an emulated board whose time advances with each instruction; time that the firmware sleeps takes no time here.
     /// `devices` are those that the board has beside its own, as the emulator takes them.
     pub(crate) fn start(core: &Core, elf: &Path, devices: &[&str]) -> Result<Self> {
-        Self::with(&core.emulator(true), elf, devices)
+        let arguments: Vec<&str> = devices.iter().flat_map(|device| ["-device", device]).collect();
+        Self::with(&core.emulator(true), elf, &arguments)
     }
 
-    /// Starts one that counts nothing, which is faster.
-    pub(crate) fn uncounted(core: &Core, elf: &Path) -> Result<Self> {
-        Self::with(&core.emulator(false), elf, &[])
+    /// Starts one that counts nothing, which is faster but where the firmware does not sleep; with anything else that the emulator
+    /// takes.
+    pub(crate) fn uncounted(core: &Core, elf: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::with(&core.emulator(false), elf, arguments)
     }
 
-    fn with(emulator: &[String], elf: &Path, devices: &[&str]) -> Result<Self> {
+    fn with(emulator: &[String], elf: &Path, arguments: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (uart, monitor) = (folder.path().join("uart"), folder.path().join("monitor"));
         let listeners = [UnixListener::bind(&uart)?, UnixListener::bind(&monitor)?];
@@ -66,14 +68,11 @@ impl Board {
         command.args(["--pdeathsig", "KILL"]).args(emulator);
         command.arg("-serial").arg(format!("unix:{}", uart.display()));
         command.arg("-qmp").arg(format!("unix:{}", monitor.display()));
-        for device in devices {
-            command.args(["-device", device]);
-        }
-        command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::null());
         let mut running = Running(command.spawn().with_context(|| emulator.join(" "))?);
         let [line, monitor] = listeners.map(|listener| accept(&listener, &mut running.0));
         Ok(Self {
-            _running: running,
+            running,
             line: Line::new(line?),
             receiver: Receiver::new(),
             unread: VecDeque::new(),
@@ -84,6 +83,18 @@ impl Board {
     /// Speaks the protocol of the link with it. A board that computes takes its time, and its line loses nothing.
     pub(crate) fn link(self) -> Result<Device<Self>> {
         Ok(Device::connect(self, Settings { patience: TIMEOUT, attempts: 1, window: 4 })?)
+    }
+
+    /// Waits until the emulator ended by itself; whether the firmware said that all was well.
+    pub(crate) fn ended(&mut self) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.running.0.try_wait()? {
+                return Ok(status.success());
+            }
+            ensure!(start.elapsed() < TIMEOUT, "the emulator goes on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sets a property of the device of this id.

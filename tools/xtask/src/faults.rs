@@ -64,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         boards::ensure_emulators(&boards)?;
         for name in boards {
             let elf = firmware::build(name, &Path::new(boards::MODEL).join("watch.rs"))?;
-            let line = Faulty::new(Board::uncounted(&firmware::core(name)?, &elf)?, RATE, *seed);
+            let line = Faulty::new(Board::uncounted(&firmware::core(name)?, &elf, &[])?, RATE, *seed);
             let begun = Instant::now();
             let mut device = Device::connect(line, Settings { patience: PATIENCE, attempts: 400, ..settings })?;
             let report = watched(*steps, |progress| proof::run(&mut device, model, &plan, progress)).context(name)?;

@@ -1,10 +1,11 @@
 //! Builds a board's firmware and reads its ELF.
 
 use crate::packages::run;
+use crate::panics;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, ensure};
 use cellstate_convert::board::cores::{self, BOARDS, BUILDS, Core, PROGRAM};
-use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, elf};
+use object::{Object, ObjectSection, SectionFlags, elf};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -139,14 +140,28 @@ pub(crate) fn program(board: &'static str, program: &str) -> Result<PathBuf> {
     emulated(board, program, &[])
 }
 
+/// Checks signatures. Some of its indices are below a length that the compiler does not see.
+const SIGNATURES: &str = "ed25519_compact";
+
+/// The same with these arguments, taking updates signed with this key alone. But for the signature check it cannot panic.
+pub(crate) fn with_key(board: &'static str, program: &str, arguments: &[&str], key: &str) -> Result<PathBuf> {
+    let elf = built(board, program, arguments, &[("CELLSTATE_KEY", PathBuf::from(key))])?;
+    let panics = panics::outside(&elf, SIGNATURES)?;
+    ensure!(panics.is_empty(), "{program} can panic, and not in {SIGNATURES} alone:\n{}", panics.join("\n"));
+    Ok(elf)
+}
+
 /// Builds a program that cannot panic.
 fn emulated(board: &'static str, program: &str, environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
-    let Core { target, flags, .. } = core(board)?;
-    let elf =
-        Firmware { folder: board, target, flags, variant: Variant::Usual }.build_with(program, &[], environment)?;
-    let panics = panic_symbols(&elf)?;
+    let elf = built(board, program, &[], environment)?;
+    let panics = panics::symbols(&elf)?;
     ensure!(panics.is_empty(), "{program} can panic: {}", panics.join(", "));
     Ok(elf)
+}
+
+fn built(board: &'static str, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
+    let Core { target, flags, .. } = core(board)?;
+    Firmware { folder: board, target, flags, variant: Variant::Usual }.build_with(program, arguments, environment)
 }
 
 /// Builds [`PROGRAM`] for one board or for all, where `cellstate selftest` looks for it.
@@ -180,29 +195,23 @@ pub(crate) fn text(elf: &Path) -> Result<u64> {
 pub(crate) fn flash_and_ram(elf: &Path) -> Result<(u64, u64)> {
     let bytes = std::fs::read(elf)?;
     let file = object::File::parse(&*bytes).context("not an ELF")?;
-    let (mut flash, mut ram) = (0, 0);
-    for section in file.sections() {
-        let SectionFlags::Elf { sh_flags } = section.flags() else {
-            continue;
-        };
-        // Some link scripts call all RAM that is left a section of this name.
-        if sh_flags & u64::from(elf::SHF_ALLOC) == 0 || section.name() == Ok(".stack") {
-            continue;
-        }
-        let writable = sh_flags & u64::from(elf::SHF_WRITE) != 0;
-        let zeroed = section.kind() == object::SectionKind::UninitializedData;
-        flash += if zeroed { 0 } else { section.size() };
-        ram += if writable { section.size() } else { 0 };
-    }
-    Ok((flash, ram))
+    let writable = loaded(&file).filter(|(_, flags)| flags & u64::from(elf::SHF_WRITE) != 0);
+    let ram = writable.map(|(section, _)| section.size()).sum();
+    Ok((in_flash(&file).iter().map(ObjectSection::size).sum(), ram))
 }
 
-/// Symbols of the panic machinery that the firmware carries.
-fn panic_symbols(elf: &Path) -> Result<Vec<String>> {
-    let bytes = std::fs::read(elf)?;
-    let file = object::File::parse(&*bytes).context("not an ELF")?;
-    let names = file.symbols().filter_map(|s| Some(format!("{:#}", rustc_demangle::demangle(s.name().ok()?))));
-    let names: Vec<String> = names.collect();
-    ensure!(names.iter().any(|n| n.contains("serve") || n == "main"), "the ELF has no symbols to look at");
-    Ok(names.into_iter().filter(|n| n.contains("core::panicking")).collect())
+/// The sections that take flash.
+pub(crate) fn in_flash<'d, 'f>(file: &'f object::File<'d>) -> Vec<object::Section<'d, 'f>> {
+    let sections = loaded(file).map(|(section, _)| section);
+    sections.filter(|s| s.kind() != object::SectionKind::UninitializedData).collect()
+}
+
+/// The sections that have an address on the board, and their flags.
+fn loaded<'d, 'f>(file: &'f object::File<'d>) -> impl Iterator<Item = (object::Section<'d, 'f>, u64)> {
+    file.sections().filter_map(|section| {
+        let SectionFlags::Elf { sh_flags } = section.flags() else { return None };
+        // Some link scripts call all RAM that is left a section of this name.
+        let loaded = sh_flags & u64::from(elf::SHF_ALLOC) != 0 && section.name() != Ok(".stack");
+        loaded.then_some((section, sh_flags))
+    })
 }

@@ -1,24 +1,31 @@
 //! The project's commands, each with all of its set-up: `cargo xtask demo`, `profile`, `motes`, `lane`, `recorded`, `writes`, `faults`,
-//! `bench`, `firmware`, `fuzz`, `template`, `tutorials` and `test`.
+//! `field`, `cuts`, `sizes`, `bench`, `firmware`, `fuzz`, `template`, `tutorials` and `test`.
 
 #![forbid(unsafe_code)]
 
 mod bench;
 mod boards;
+mod chip;
+mod cuts;
 mod demo;
 mod emulator;
 mod faults;
+mod field;
+mod fielded;
 mod firmware;
 mod fuzz;
 mod inject;
+mod inlined;
 mod lane;
 mod monitor;
 mod motes;
 mod packages;
+mod panics;
 mod physical;
 mod recorded;
 mod replay;
 mod self_test;
+mod sizes;
 mod stack;
 mod stream;
 mod supply;
@@ -26,6 +33,7 @@ mod template;
 mod test;
 mod toolchain;
 mod tutorials;
+mod variants;
 mod writes;
 
 use clap::{Parser, Subcommand};
@@ -69,6 +77,12 @@ enum Command {
         #[command(flatten)]
         boards: Boards,
     },
+    /// Update the model of an emulated board over its serial link, signed, while samples stream; updates that must be refused are.
+    Field,
+    /// Cut the power of an emulated board at every write of an update to its EEPROM: it starts with a valid model, the old or the new.
+    Cuts,
+    /// Weigh the parts of the field firmware: loader, kernels, store, signature check, protocol and the others.
+    Sizes,
     /// Build what `cellstate selftest --board` runs.
     Firmware {
         /// For this board alone.
@@ -125,6 +139,9 @@ fn main() -> anyhow::Result<()> {
         Command::Lane => lane::run(),
         Command::Recorded => recorded::run(),
         Command::Stack { boards } => stack::run(&boards.chosen()?),
+        Command::Field => field::run(),
+        Command::Cuts => cuts::run(),
+        Command::Sizes => sizes::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),

@@ -1,8 +1,8 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
 use crate::{
-    bench, boards, emulator, faults, firmware, lane, motes, packages, physical, recorded, self_test, stack, supply,
-    template, tutorials, writes,
+    bench, boards, cuts, emulator, faults, field, firmware, lane, motes, packages, physical, recorded, self_test,
+    sizes, stack, supply, template, tutorials, writes,
 };
 use anyhow::{Result, bail, ensure};
 use std::process::Command;
@@ -68,7 +68,7 @@ pub(crate) fn run(only: Option<String>) -> Result<()> {
     stages.run("clippy on the emulated boards", firmware::clippy);
     stages.run("template", template::check);
     stages.run("tutorials", || tutorials::run(None));
-    let emulated: [(&str, Stage); 11] = [
+    let emulated: [(&str, Stage); 14] = [
         ("emulated boards", boards::check),
         ("bounded stack", stack::some),
         ("profile on the emulated boards", boards::check_profiles),
@@ -77,6 +77,9 @@ pub(crate) fn run(only: Option<String>) -> Result<()> {
         ("emulated board with a magnetometer", lane::run),
         ("faults on the link", faults::check),
         ("text written on the emulated board", writes::run),
+        ("updates while samples stream", field::run),
+        ("power cuts in an update", cuts::some),
+        ("size of the field firmware by part", sizes::run),
         ("self-test on the emulated boards", self_test::boards),
         ("equal bits on every core", bench::compare::all),
         ("performance against the record", bench::check),

@@ -29,8 +29,9 @@ impl Machine {
     }
 }
 
-/// The recording that the emulator loaded into the PSRAM of AN385 or AN386, 16 MB that are nobody else's; nothing if it did not.
-pub fn recording() -> &'static [u8] {
+/// What the emulator loaded into the PSRAM of AN385 or AN386, 16 MB that are nobody else's: a recording, or a [plan](crate::cut::Plan);
+/// nothing if it did not.
+pub fn loaded() -> &'static [u8] {
     // SAFETY: the memory is there, zero unless it was filled, and no linker script here gives it to anything.
     unsafe { crate::loaded(0x2100_0000) }
 }
