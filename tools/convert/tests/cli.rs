@@ -122,7 +122,7 @@ fn without_labels_the_accuracy_is_null() {
 
 #[test]
 fn every_subcommand_has_examples() {
-    for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
+    for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "monitor", "completions"] {
         let help = cellstate(&[subcommand, "--help"]);
         assert!(help.contains(&format!("Examples:\n  cellstate {subcommand} ")), "{help}");
     }
@@ -132,7 +132,9 @@ fn every_subcommand_has_examples() {
 fn completions_name_every_subcommand() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cellstate(&["completions", shell]);
-        for subcommand in ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "completions"] {
+        for subcommand in
+            ["convert", "inspect", "eval", "run", "generate", "trace", "selftest", "monitor", "completions"]
+        {
             assert!(script.contains(subcommand), "{shell} {subcommand}");
         }
         assert!(script.contains("evaluate"), "{shell}");

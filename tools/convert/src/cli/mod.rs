@@ -4,8 +4,10 @@ mod completions;
 mod convert;
 mod eval;
 mod files;
+mod firmware;
 mod generate;
 mod inspect;
+mod monitor;
 mod run;
 mod selftest;
 mod summary;
@@ -56,6 +58,11 @@ enum Command {
     /// Step the test vectors in a blob, on this host or on an emulated board, and compare what comes out.
     #[command(name = "selftest", after_help = selftest::EXAMPLES)]
     SelfTest(selftest::Arguments),
+    /// Stream samples to a board and watch it live: predictions, rates, latency, and what became of frames.
+    ///
+    /// The board is one behind a serial port, or an emulated one. In a terminal it is a view with keys, else lines.
+    #[command(after_help = monitor::EXAMPLES)]
+    Monitor(monitor::Arguments),
     /// Print a script by which a shell completes this command.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -144,6 +151,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         Command::Run(a) => run::run(&a),
         Command::Generate(a) => generate::run(&a),
         Command::Trace(a) => trace::run(&a),
+        Command::Monitor(a) => monitor::run(&a),
         Command::Completions(a) => completions::run(&a),
     };
     done.map(|()| ExitCode::SUCCESS)
