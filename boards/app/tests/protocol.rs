@@ -1,6 +1,6 @@
 //! The bytes of each message, which must stay as they are, and that each fits a frame at its longest.
 
-use cellstate_app::link::{Body, FrameError, Message, encode};
+use cellstate_app::link::{Body, FrameError, MAX_FRAME, Message, encode, frame};
 use cellstate_app::protocol::{
     Counts, LAYERS, NAME, Named, PIECE, Prediction, Ready, Reason, Request, Response, StateError, VERSION,
 };
@@ -153,4 +153,22 @@ fn every_message_fits_at_its_longest() {
     ] {
         assert!(bytes(&response).len() > NAME);
     }
+}
+
+#[test]
+fn the_description_has_the_bytes_of_a_conversation() {
+    let text = include_str!("../../../docs/protocol.md");
+    let sample = list(&[-4438, -76, -112, 386, -1505, -2336]);
+    for (name, number, request) in [
+        ("Hello", 0, Request::Hello { version: VERSION, connection: 300 }),
+        ("Sample", 0, Request::Sample(sample)),
+        ("Reset", 1, Request::Reset),
+    ] {
+        let mut out = [0; MAX_FRAME];
+        let len = frame(Message { number, body: &bytes(&request) }, &mut out).unwrap();
+        let hex: Vec<String> = out[..len].iter().map(|byte| format!("{byte:02x}")).collect();
+        let line = format!("{name:<8} {}", hex.join(" "));
+        assert!(text.lines().any(|l| l == line), "docs/protocol.md lacks {line:?}");
+    }
+    assert!(text.contains(&format!("# The serial protocol, version {VERSION}")));
 }

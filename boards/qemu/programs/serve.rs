@@ -11,10 +11,10 @@ mod on_board;
 use board::{ConstStaticCell, Painted, counter, entry, fail, port};
 use cellstate_app::device::{Device, Memory};
 use cellstate_app::server::{Ended, Service, serve};
-use on_board::model::STATE_BYTES;
+use on_board::model::SAVED_BYTES;
 
-/// Counts as static RAM. A saved state has 8 bytes more than the state.
-static MEMORY: ConstStaticCell<Memory<{ STATE_BYTES + 8 }>> = ConstStaticCell::new(Memory::new());
+/// Counts as static RAM.
+static MEMORY: ConstStaticCell<Memory<SAVED_BYTES>> = ConstStaticCell::new(Memory::new());
 
 #[entry]
 fn main() -> ! {
