@@ -10,6 +10,7 @@
 //! * [`convert()`] does all of it, and [`eval`] compares the result with the float network,
 //! * [`drift`] does so over one long stream, both by the pairs of layers of [`beside`];
 //! * [`self_test`] compares what a blob gives on the host, or on a [`board`] that an emulator stands for, with its vectors;
+//! * [`monitor`] streams samples to a board and shows what comes back, live;
 //! * [`trace`] looks into a model's steps, and [`text`] is what symbols stand for in a model that writes;
 //! * [`update`] signs a blob for devices in the field, and looks into what was signed;
 //! * [`cost`] says what a model takes on a device, [`inspect`] what it holds, and [`report`] shows all of it.
@@ -30,6 +31,7 @@ pub mod import;
 pub mod inspect;
 pub mod lower;
 pub mod measure;
+pub mod monitor;
 pub mod quantize;
 pub mod random;
 pub mod report;

@@ -40,7 +40,7 @@ fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "convert",
     "inspect",
     "eval",
@@ -48,6 +48,7 @@ const SUBCOMMANDS: [&str; 12] = [
     "generate",
     "trace",
     "selftest",
+    "monitor",
     "keygen",
     "sign",
     "check",

@@ -2,8 +2,12 @@
 
 use crate::error::LinkError;
 use serial2::SerialPort;
+#[cfg(unix)]
+use std::fs::TryLockError;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -106,9 +110,36 @@ pub fn open(name: &str, baud: u32) -> std::result::Result<Box<dyn Port + Send>, 
         #[cfg(unix)]
         Some(("unix", path)) => UnixStream::connect(path).map(|s| Box::new(Line::new(s)) as Box<dyn Port + Send>),
         Some(("tcp", address)) => tcp(address).map(|s| Box::new(Line::new(s)) as _),
-        _ => SerialPort::open(name, baud).map(|s| Box::new(Line::new(s)) as _),
+        _ => serial(name, baud).map(|s| Box::new(Line::new(s)) as _),
     };
     opened.map_err(|cause| LinkError::Open { name: name.to_owned(), cause })
+}
+
+/// The serial ports that there are, by their names.
+pub fn available() -> Vec<String> {
+    let mut names: Vec<String> =
+        SerialPort::available_ports().unwrap_or_default().iter().map(|path| path.display().to_string()).collect();
+    names.sort();
+    names
+}
+
+/// For this program alone: two that read from a port would each have half of every answer.
+fn serial(name: &str, baud: u32) -> Result<SerialPort> {
+    let port = SerialPort::open(name, baud)?;
+    #[cfg(unix)]
+    alone(&port)?;
+    Ok(port)
+}
+
+/// A lock that ends with the port. Windows opens ports for one program by itself.
+#[cfg(unix)]
+fn alone(port: &SerialPort) -> Result<()> {
+    let file = std::fs::File::from(port.as_fd().try_clone_to_owned()?);
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::new(ErrorKind::ResourceBusy, "another program has it open")),
+        // A system without such locks has none to respect.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
 }
 
 /// Without waiting for more to send.

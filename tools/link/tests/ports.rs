@@ -48,6 +48,20 @@ fn sockets_carry_bytes_and_say_when_nothing_comes_and_when_they_close() {
     }
 }
 
+// The name of a pseudo-terminal is looked up as Linux has it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_serial_port_is_one_programs() {
+    use std::os::fd::AsRawFd;
+    let (_board, ours) = serial2::SerialPort::pair().unwrap();
+    let name = std::fs::read_link(format!("/proc/self/fd/{}", ours.as_raw_fd())).unwrap().display().to_string();
+    let first = port::open(&name, 115_200).unwrap();
+    let Err(LinkError::Open { cause, .. }) = port::open(&name, 115_200) else { panic!("{name} opens twice") };
+    assert_eq!((cause.kind(), cause.to_string().as_str()), (ErrorKind::ResourceBusy, "another program has it open"));
+    drop(first);
+    port::open(&name, 115_200).unwrap();
+}
+
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 

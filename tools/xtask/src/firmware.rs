@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The emulated boards that have a crate, each the folder's and its program's name.
-pub(crate) const EMULATED: [&str; 5] =
-    ["qemu-mps2-an386", "qemu-mps2-an385", "qemu-mps2-an505", "qemu-microbit", "qemu-rv32-virt"];
+pub(crate) use cellstate_convert::board::cores::SERVED as EMULATED;
 /// The first of them is a Cortex-M4F.
 pub(crate) const BOARD: &str = EMULATED[0];
 
@@ -162,6 +161,23 @@ fn emulated(board: &'static str, program: &str, environment: &[(&str, PathBuf)])
 fn built(board: &'static str, program: &str, arguments: &[&str], environment: &[(&str, PathBuf)]) -> Result<PathBuf> {
     let Core { target, flags, .. } = core(board)?;
     Firmware { folder: board, target, flags, variant: Variant::Usual }.build_with(program, arguments, environment)
+}
+
+/// Builds what serves a model for one board or for all, where `cellstate monitor` looks for it: the one that `cellstate convert --rust`
+/// wrote, or else the board's own.
+pub(crate) fn serving(only: Option<&str>, model_rs: Option<&Path>) -> Result<()> {
+    let wanted: Vec<_> = EMULATED.into_iter().filter(|name| only.is_none_or(|only| only == *name)).collect();
+    ensure!(!wanted.is_empty(), "no such board that serves; there are {}", EMULATED.join(", "));
+    for name in wanted {
+        let elf = match model_rs {
+            Some(model_rs) => build(name, model_rs)?,
+            None => program(name, name)?,
+        };
+        let expected = core(name)?.serving(name);
+        ensure!(elf.ends_with(&expected), "{}: built elsewhere than in {}", elf.display(), expected.display());
+        println!("{name}: {}", expected.display());
+    }
+    Ok(())
 }
 
 /// Builds [`PROGRAM`] for one board or for all, where `cellstate selftest` looks for it.

@@ -91,6 +91,12 @@ enum Command {
         /// Instead, the application of each board that can be bought; prints what they take of flash and RAM.
         #[arg(long, conflicts_with = "board")]
         physical: bool,
+        /// Instead, what `cellstate monitor --board` speaks to.
+        #[arg(long, conflicts_with = "physical")]
+        serve: bool,
+        /// Serve this model, which `cellstate convert --rust` wrote, and not the watch.
+        #[arg(long, value_name = "MODEL.rs", requires = "serve")]
+        model: Option<PathBuf>,
     },
     /// Stream samples over a line that damages 5 % of all frames, to a board in this process or an emulated one, and compare.
     Faults(faults::Arguments),
@@ -144,6 +150,7 @@ fn main() -> anyhow::Result<()> {
         Command::Sizes => sizes::run(),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Firmware { physical: true, .. } => physical::build(),
+        Command::Firmware { serve: true, board, model, .. } => firmware::serving(board.as_deref(), model.as_deref()),
         Command::Firmware { board, .. } => firmware::boards(board.as_deref()),
         Command::Faults(arguments) => faults::run(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),

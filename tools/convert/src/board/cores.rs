@@ -62,7 +62,17 @@ pub const BUILDS: &str = "target/boards";
 /// The program of `boards/bench` that runs a pack.
 pub const PROGRAM: &str = "bench-firmware";
 
+/// The emulated boards with a crate of their own, each the folder's and its program's name. What it serves over its serial port is the
+/// protocol of the link.
+pub const SERVED: [&str; 5] =
+    ["qemu-mps2-an386", "qemu-mps2-an385", "qemu-mps2-an505", "qemu-microbit", "qemu-rv32-virt"];
+
 impl Core {
+    /// Where the program of a board of [`SERVED`] is once it was built, from the repository's root.
+    pub fn serving(&self, board: &str) -> PathBuf {
+        [BUILDS, self.target, "release", board].iter().collect()
+    }
+
     /// Bytes of state that [`PROGRAM`] has: `boards/bench` says so. Code for the smallest cores must fit 16 KB of RAM.
     pub fn state_bytes(&self) -> usize {
         if self.is_small() { STATE_BYTES } else { 8 * STATE_BYTES }

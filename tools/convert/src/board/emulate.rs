@@ -67,7 +67,19 @@ pub enum Failure {
 }
 
 /// Ends the emulator on every way out.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
+
+impl Running {
+    /// Starts it.
+    pub(super) fn start(core: &Core, mut command: Command) -> Result<Self, Failure> {
+        command.spawn().map(Self).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::NotInstalled { program: core.emulator.program, package: core.emulator.package }
+            }
+            _ => Failure::Host(e),
+        })
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -116,12 +128,7 @@ pub fn output(core: &Core, elf: &Path, pack: &[u8], limit: Duration, look: Look)
         command.args(["-singlestep", "-d", "exec,nochain", "-D"]).arg(&pipe);
     }
     command.arg("-kernel").arg(elf).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut running = Running(command.spawn().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => {
-            Failure::NotInstalled { program: core.emulator.program, package: core.emulator.package }
-        }
-        _ => Failure::Host(e),
-    })?);
+    let mut running = Running::start(core, command)?;
     let (stdout, stderr) = (running.0.stdout.take(), running.0.stderr.take());
     let printed = [std::thread::spawn(|| read(stdout)), std::thread::spawn(|| read(stderr))];
     let start = Instant::now();

@@ -2,8 +2,11 @@
 //!
 //! * [`cores`]: which there are, and how each is built for and emulated;
 //! * [`pack`]: models as the firmware `boards/bench` takes them;
-//! * [`emulate`]: one run of that firmware.
+//! * [`emulate`]: one run of that firmware;
+//! * [`served`]: a board that runs on, behind its serial port.
 
 pub mod cores;
 pub mod emulate;
 pub mod pack;
+#[cfg(unix)]
+pub mod served;

@@ -5,9 +5,11 @@ mod completions;
 mod convert;
 mod eval;
 mod files;
+mod firmware;
 mod generate;
 mod inspect;
 mod keygen;
+mod monitor;
 mod run;
 mod selftest;
 mod sign;
@@ -74,6 +76,11 @@ enum Command {
     /// Pack an update, send it to a board, or make the flash image that a device begins with.
     #[command(after_help = update::EXAMPLES)]
     Update(update::Arguments),
+    /// Stream samples to a board and watch it live: predictions, rates, latency, and what became of frames.
+    ///
+    /// The board is one behind a serial port, or an emulated one. In a terminal it is a view with keys, else lines.
+    #[command(after_help = monitor::EXAMPLES)]
+    Monitor(monitor::Arguments),
     /// Print a script by which a shell completes this command.
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Arguments),
@@ -166,6 +173,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         Command::Sign(a) => sign::run(&a),
         Command::Check(a) => check::run(&a),
         Command::Update(a) => update::run(&a),
+        Command::Monitor(a) => monitor::run(&a),
         Command::Completions(a) => completions::run(&a),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -1,12 +1,13 @@
 //! `cellstate selftest`.
 
 use super::files::{self, Blob};
-use cellstate_convert::board::cores::{BOARDS, Core, board};
+use super::firmware;
+use cellstate_convert::board::cores::{BOARDS, board};
 use cellstate_convert::board::emulate::{self, Failure};
 use cellstate_convert::self_test::{Untested, on_board, on_host};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(super) fn run(a: &Arguments) -> Result<ExitCode, String> {
         None => ("this host".to_owned(), on_host(&model)),
         Some(name) => {
             let core = board(name).ok_or_else(|| format!("{name}: no such board"))?;
-            let elf = firmware(a.firmware.as_deref(), name, &core)?;
+            let elf = firmware::find(a.firmware.as_deref(), name, &core.firmware(), "cargo xtask firmware")?;
             // Whoever ends this command ends the emulator.
             ctrlc::set_handler(emulate::stop).map_err(|e| format!("signals: {e}"))?;
             let outcome = on_board(&model, blob.bytes(), &core, &elf, Duration::from_secs(a.timeout));
@@ -66,21 +67,4 @@ pub(super) fn run(a: &Arguments) -> Result<ExitCode, String> {
     let cost = outcome.instructions.map(|n| format!(", {n} instructions in the longest step")).unwrap_or_default();
     files::print(&format!("{shown}: {verdict}{cost}\n"))?;
     Ok(if outcome.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The firmware that is given, or the one that `cargo xtask firmware` built.
-fn firmware(given: Option<&Path>, board: &str, core: &Core) -> Result<PathBuf, String> {
-    let built = core.firmware();
-    if let Some(elf) = given {
-        let missing = || format!("{}: no such file; `cargo xtask firmware` builds {}", elf.display(), built.display());
-        return elf.is_file().then(|| elf.to_owned()).ok_or_else(missing);
-    }
-    let here = std::env::current_dir().map_err(|e| format!("the current folder: {e}"))?;
-    here.ancestors().map(|folder| folder.join(&built)).find(|elf| elf.is_file()).ok_or_else(|| {
-        format!(
-            "{}: neither here nor in a folder above; run `cargo xtask firmware --board {board}` in cellstate's \
-             repository and this there, or give --firmware ELF",
-            built.display()
-        )
-    })
 }
