@@ -31,6 +31,6 @@ pub fn run<'a, S: Sensor<N>, const N: usize, const BYTES: usize>(
     let Ok(model) = Model::parse(blob) else { fail("the model on board does not load") };
     let Ok(session) = Session::new(&model, state) else { fail("the state is too small") };
     let Some(predictor) = Predictor::<N>::new(session, rules) else { fail("the model takes other samples") };
-    let Ok(()) = serve(&mut port(), &mut Lockstep { sampler, predictor, time: &mut time, plugged });
+    let Ok(_) = serve(&mut port(), &mut Lockstep { sampler, predictor, time: &mut time, plugged });
     fail("the serial port closed")
 }
