@@ -46,7 +46,8 @@ fn frames_of_every_length_come_back() {
             let body = vec![fill; len];
             let bytes = framed(len as u16, &body);
             assert!(bytes.len() <= MAX_FRAME);
-            assert_eq!(bytes.iter().filter(|&&b| b == 0).count(), 2);
+            let inner = bytes.strip_prefix(&[0]).and_then(|rest| rest.strip_suffix(&[0])).unwrap();
+            assert!(!inner.contains(&0));
             assert_eq!(received(&mut receiver, &bytes), [Ok((len as u16, body))]);
         }
     }
