@@ -342,6 +342,6 @@ fn on_a_terminal_it_is_a_view_with_keys() {
     drop(keyboard);
     board.join().unwrap();
     drop(reader);
-    let saved = std::fs::read_dir(folder.path()).unwrap().filter_map(|e| e.ok()?.file_name().into_string().ok());
-    assert_eq!(saved.filter(|name| name.ends_with(".state")).count(), 1);
+    let saved = std::fs::read_dir(folder.path()).unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    assert_eq!(saved.filter(|path| path.extension().is_some_and(|kind| kind == "state")).count(), 1);
 }

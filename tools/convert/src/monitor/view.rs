@@ -40,7 +40,8 @@ pub fn draw(frame: &mut Frame, seen: &Seen) {
     panel(frame, link, "Frames", frames(seen));
     frame.render_widget(Paragraph::new(said(seen)), message);
     let keys_line = KEYS.into_iter().flat_map(|(key, what)| [key.bold(), Span::raw(format!(" {what}   "))]);
-    frame.render_widget(Line::from_iter([Span::raw(" ")].into_iter().chain(keys_line)), keys);
+    let keys_line: Line = [Span::raw(" ")].into_iter().chain(keys_line).collect();
+    frame.render_widget(keys_line, keys);
 }
 
 fn panel(frame: &mut Frame, area: Rect, title: &str, lines: Vec<Line>) {

@@ -149,7 +149,7 @@ fn carry(stream: &mut (impl Read + Write), board: &mut impl Port, answers: Optio
             if count == 0 {
                 break;
             }
-            sent += out[..count].iter().filter(|&&byte| byte == 0).count() / 2;
+            sent += out[..count].split(|&byte| byte == 0).filter(|frame| !frame.is_empty()).count();
             if answers.is_some_and(|answers| sent > answers) {
                 return;
             }
