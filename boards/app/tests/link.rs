@@ -46,7 +46,10 @@ fn frames_of_every_length_come_back() {
             let body = vec![fill; len];
             let bytes = framed(len as u16, &body);
             assert!(bytes.len() <= MAX_FRAME);
-            assert!(matches!(bytes.as_slice(), [0, stuffed @ .., 0] if !stuffed.contains(&0)), "zeros are ends of frames");
+            assert!(
+                matches!(bytes.as_slice(), [0, stuffed @ .., 0] if !stuffed.contains(&0)),
+                "zeros are ends of frames"
+            );
             assert_eq!(received(&mut receiver, &bytes), [Ok((len as u16, body))]);
         }
     }
