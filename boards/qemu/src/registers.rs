@@ -53,6 +53,11 @@ impl Line {
         unsafe { cortex_m::peripheral::NVIC::unmask(self) };
     }
 
+    /// Lets it wait, seen or not.
+    pub(crate) fn ignore(self) {
+        cortex_m::peripheral::NVIC::mask(self);
+    }
+
     /// It was seen.
     pub(crate) fn clear(self) {
         cortex_m::peripheral::NVIC::unpend(self);
