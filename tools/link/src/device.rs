@@ -71,6 +71,14 @@ impl<P: Port> Device<P> {
     /// As of [`sample`](Self::sample).
     pub fn profile(&mut self, counts: &[i16]) -> Result<(Prediction, Vec<u32>), LinkError> {
         let prediction = predicted(self.pipeline.ask(&Request::Profile(message(counts)?))?)?;
+        Ok((prediction, self.layers()?))
+    }
+
+    /// What the board's counter advanced in each layer of the latest step that was profiled.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn layers(&mut self) -> Result<Vec<u32>, LinkError> {
         let mut ticks = Vec::new();
         while ticks.len() < usize::from(self.ready.layers) {
             match self.pipeline.ask(&Request::Layers { first: ticks.len() as u16 })? {
@@ -78,7 +86,7 @@ impl<P: Port> Device<P> {
                 other => return unexpected(&other),
             }
         }
-        Ok((prediction, ticks))
+        Ok(ticks)
     }
 
     /// Steps on one sample after the other, several of them on their way; `each` gets the predictions in the samples' order, and may

@@ -5,7 +5,7 @@
 //! # fn main() -> Result<(), cellstate_link::LinkError> {
 //! use cellstate_link::{Device, Settings, port};
 //!
-//! let port = port::open("/dev/ttyACM0", 115_200)?; // or unix:/tmp/uart, tcp:localhost:5555
+//! let port = port::open("/dev/ttyACM0", 115_200)?; // or unix:PATH, tcp:localhost:4444
 //! let mut board = Device::connect(port, Settings::default())?;
 //! let prediction = board.sample(&[-4438, -76, -112, 386, -1505, -2336])?;
 //! println!("{:?}", board.label(0, prediction.argmax)?);

@@ -8,6 +8,7 @@ use crate::port::Port;
 use cellstate_app::link::{Body, MAX_FRAME, Message, Receiver, encode, frame};
 use cellstate_app::protocol::{OUTCOMES, Ready, Reason, Request, Response, VERSION, greeting};
 use std::collections::VecDeque;
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 /// How patient the host is, and how far ahead.
@@ -45,6 +46,23 @@ pub struct Traffic {
     pub missing: u64,
     /// Frames that came damaged.
     pub damaged: u64,
+}
+
+/// Over one line and the next.
+impl Add for Traffic {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            commands: self.commands + other.commands,
+            again: self.again + other.again,
+            late: self.late + other.late,
+            received: self.received + other.received,
+            repeated: self.repeated + other.repeated,
+            missing: self.missing + other.missing,
+            damaged: self.damaged + other.damaged,
+        }
+    }
 }
 
 /// A command on its way.

@@ -14,7 +14,8 @@ pub mod samples;
 pub mod seen;
 pub mod view;
 
-pub use drive::{Command, Control, Driver, Interruptible, Plan};
+pub use drive::Driver;
+pub use drive::control::{Command, Control, Interruptible, Plan};
 pub use event::{Board, Event, Shot};
 pub use samples::Samples;
 pub use seen::{Seen, Status, Unit};

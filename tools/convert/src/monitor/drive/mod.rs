@@ -2,18 +2,26 @@
 //!
 //! The board counts the samples that it stepped. After a break that count tells which samples arrived, so none is sent twice and none
 //! is left out; a board that began anew is told by a count that does not fit.
+//!
+//! * [`control`]: what is to be streamed, and how it is told to rest or to stop.
+//! * [`introduce`]: what the board's outputs are called; [`beside`]: the host's own session beside the board's.
+//! * [`recover`]: connects again, and goes on where the board is.
 
+mod beside;
+pub mod control;
+mod introduce;
+mod recover;
+
+use self::beside::{same, scores, step};
+use self::control::{Command, Control, Plan};
+use self::introduce::introduce;
 use super::event::{Board, Event, Shot, Told};
-use super::samples::Samples;
 use cellstate::Session;
 use cellstate_app::protocol::{Prediction, Reason, Request, Response, Sample as Counts};
-use cellstate_link::{Device, LinkError, Port, Settings, Traffic};
+use cellstate_link::{Device, LinkError, Port, Traffic};
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// How often host and board are asked for their counts, and a step is profiled.
@@ -22,87 +30,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const BLINK: Duration = Duration::from_millis(50);
 /// The longest time behind schedule that is caught up with.
 const BEHIND: Duration = Duration::from_secs(1);
-
-/// What is to be streamed.
-#[derive(Debug)]
-pub struct Plan<'a> {
-    /// What the port is called.
-    pub port: String,
-    /// The samples.
-    pub samples: &'a Samples,
-    /// Samples a second; none for as many as the board predicts.
-    pub rate: Option<f64>,
-    /// The number of samples after which it ends; none for never. The data begin again after their last.
-    pub steps: Option<u64>,
-    /// How patient the link is.
-    pub settings: Settings,
-    /// How long a board that is lost is waited for.
-    pub patience: Duration,
-    /// Where saved states go.
-    pub folder: PathBuf,
-}
-
-/// What a user can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Rest, or go on.
-    Pause,
-    /// Reset the state.
-    Reset,
-    /// Save the state to a file.
-    Save,
-    /// Look at layers, or no longer.
-    Profile,
-}
-
-/// How a stream is told what to do.
-#[derive(Debug)]
-pub struct Control {
-    /// What the user asks for.
-    pub commands: Receiver<Command>,
-    /// Whether it shall end.
-    pub stop: Arc<AtomicBool>,
-}
-
-impl Control {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// A port whose waits end soon after it is told to stop.
-#[derive(Debug)]
-pub struct Interruptible<P> {
-    port: P,
-    stop: Arc<AtomicBool>,
-}
-
-impl<P> Interruptible<P> {
-    /// Until this is true.
-    pub fn new(port: P, stop: Arc<AtomicBool>) -> Self {
-        Self { port, stop }
-    }
-}
-
-impl<P: Port> Port for Interruptible<P> {
-    fn send(&mut self, frame: &[u8]) -> std::io::Result<()> {
-        self.port.send(frame)
-    }
-
-    fn receive(&mut self, bytes: &mut [u8], limit: Duration) -> std::io::Result<usize> {
-        let begun = Instant::now();
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::new(ErrorKind::Interrupted, "it was told to stop"));
-            }
-            let left = limit.saturating_sub(begun.elapsed());
-            let count = self.port.receive(bytes, left.min(BLINK))?;
-            if count > 0 || left <= BLINK {
-                return Ok(count);
-            }
-        }
-    }
-}
 
 /// What was sent, and is not answered.
 #[derive(Clone, Copy, Debug)]
@@ -297,7 +224,8 @@ impl<'a, P: Port> Driver<'a, P> {
         if profiled {
             self.profiled = Some(now);
             self.drain(each)?;
-            self.layers(each)?;
+            let ticks = self.device()?.layers()?;
+            each(Event::Layers(ticks));
         }
         Ok(())
     }
@@ -358,21 +286,8 @@ impl<'a, P: Port> Driver<'a, P> {
         let device = self.device()?;
         let counts = device.counts()?;
         let stack = Some(device.stack()?).filter(|stack| stack.size > 0);
-        let traffic = sum(traffic, device.traffic());
+        let traffic = traffic + device.traffic();
         each(Event::Told(Told { counts, stack, traffic }));
-        Ok(())
-    }
-
-    fn layers(&mut self, each: &mut dyn FnMut(Event)) -> Result<(), LinkError> {
-        let layers = usize::from(self.board.ready.layers);
-        let mut ticks = Vec::new();
-        while ticks.len() < layers {
-            match self.device()?.pipeline().ask(&Request::Layers { first: ticks.len() as u16 })? {
-                Response::Layers(more) if !more.is_empty() => ticks.extend(more),
-                other => return Err(LinkError::Unexpected(format!("{other:?}"))),
-            }
-        }
-        each(Event::Layers(ticks));
         Ok(())
     }
 
@@ -422,186 +337,9 @@ impl<'a, P: Port> Driver<'a, P> {
         }
         Ok(())
     }
-
-    /// Connects again, if that is what helps.
-    fn recover(&mut self, error: &LinkError, each: &mut dyn FnMut(Event)) -> Result<(), String> {
-        let restarted = matches!(error, LinkError::Restarted);
-        match error {
-            LinkError::Port(_) | LinkError::NoAnswer(_) | LinkError::Restarted | LinkError::Refused(Reason::Old) => {}
-            _ => return Err(error.to_string()),
-        }
-        let since = *self.broke.get_or_insert_with(Instant::now);
-        each(Event::Lost(error.to_string()));
-        // Of a board that has restarted the line is whole.
-        let mut kept = self.device.take();
-        if !restarted && let Some(device) = kept.take() {
-            self.closed(&device);
-        }
-        loop {
-            if self.control.stopped() {
-                return Ok(());
-            }
-            let why = match self.again(kept.take(), each) {
-                Ok(()) => return Ok(()),
-                Err(Again::Never(sentence)) => return Err(sentence),
-                Err(Again::Later(sentence)) => sentence,
-            };
-            if since.elapsed() >= self.plan.patience {
-                return Err(format!("{why}; it was lost, and not back within {} s", self.plan.patience.as_secs()));
-            }
-            std::thread::sleep(BLINK * 4);
-        }
-    }
-
-    /// What went over a line stays counted.
-    fn closed(&mut self, device: &Device<P>) {
-        self.traffic = sum(self.traffic, device.traffic());
-    }
-
-    /// Tries to connect again.
-    fn again(&mut self, kept: Option<Device<P>>, each: &mut dyn FnMut(Event)) -> Result<(), Again> {
-        // The deadline is the caller's; each attempt is a short one.
-        let settings = Settings { attempts: self.plan.settings.attempts.min(3), ..self.plan.settings };
-        let mut device = match kept {
-            Some(device) => device,
-            None => Device::connect((self.open)().map_err(Again::Later)?, settings)?,
-        };
-        // Of a line that was kept it says hello again; of a new one that costs little.
-        let counted = device.reconnect().and_then(|()| device.counts());
-        let accepted = match counted {
-            Ok(counts) => counts.accepted,
-            Err(error) => {
-                self.closed(&device);
-                return Err(error.into());
-            }
-        };
-        let ready = *device.board();
-        if ready.model != self.board.ready.model {
-            let (now, before) = (ready.model, self.board.ready.model);
-            return Err(Again::Never(format!(
-                "the board came back with the model {now:08x} instead of {before:08x}; start again"
-            )));
-        }
-        device.pipeline().settings().attempts = self.plan.settings.attempts;
-        // Answers on their way are lost; what was executed of them, the board has counted.
-        let stepped = u64::from(accepted.wrapping_sub(self.base).wrapping_sub(self.settled as u32));
-        let restarted = stepped > self.next - self.settled;
-        let unheard = if restarted { 0 } else { stepped };
-        for index in self.settled..self.settled + unheard {
-            let sample = self.plan.samples.at(index);
-            if let Some(host) = &mut self.host {
-                step(host, sample.step, sample.counts);
-            }
-        }
-        self.settled += unheard;
-        self.next = self.settled;
-        self.asked.clear();
-        if restarted {
-            self.base = accepted.wrapping_sub(self.settled as u32);
-            if let Some(host) = &mut self.host {
-                host.reset();
-            }
-        }
-        self.device = Some(device);
-        self.rest();
-        each(Event::Back { restarted, unheard });
-        each(Event::Sent(self.next));
-        Ok(())
-    }
-}
-
-/// Why it is not connected again.
-enum Again {
-    /// Try later.
-    Later(String),
-    /// Trying does not help.
-    Never(String),
-}
-
-impl From<LinkError> for Again {
-    fn from(error: LinkError) -> Self {
-        match error {
-            LinkError::Version(_) => Self::Never(error.to_string()),
-            _ => Self::Later(error.to_string()),
-        }
-    }
-}
-
-/// A sample of this step of its sequence, as the board takes it.
-fn step(host: &mut Session, step: usize, counts: &[i16]) -> bool {
-    if step == 0 {
-        host.reset();
-    }
-    host.step_i16(counts).is_ok()
-}
-
-fn same(host: &Session, prediction: &Prediction) -> bool {
-    let heads = 0..host.model().header().heads.len();
-    let output = host.output();
-    prediction.argmax == output.argmax() as u16
-        && prediction.new == output.is_new()
-        && heads.flat_map(|head| host.head(head).iter().collect::<Vec<_>>()).eq(prediction.outputs.iter().copied())
-        && prediction.digest == host.digest()
-}
-
-/// Of all outputs, head by head.
-fn scores(host: &Session) -> Vec<f32> {
-    let mut scores = Vec::new();
-    for head in 0..host.model().header().heads.len() {
-        let mut own = vec![0.0; host.model().head_width(head)];
-        host.head(head).probabilities(&mut own);
-        scores.extend(own);
-    }
-    scores
-}
-
-/// Asks for the names of all outputs. The protocol tells how many there are, and not how many each head has.
-fn introduce<P: Port>(device: &mut Device<P>, host: Option<&Session>) -> Result<Board, LinkError> {
-    let ready = *device.board();
-    let outputs = usize::from(ready.outputs);
-    let mut widths: Vec<usize> = match host {
-        Some(host) => (0..host.model().header().heads.len()).map(|head| host.model().head_width(head)).collect(),
-        None if ready.heads == 1 => vec![outputs],
-        None => Vec::new(),
-    };
-    let mut names: Vec<String> = Vec::new();
-    for head in 0..ready.heads {
-        let known = widths.get(usize::from(head)).copied();
-        let mut own = 0;
-        while names.len() < outputs && known.is_none_or(|width| own < width) {
-            let plain = || if ready.heads == 1 { format!("output{own}") } else { format!("output{head}_{own}") };
-            match (device.label(head, own as u16)?, known) {
-                (Some(label), _) => names.push(label),
-                (None, Some(_)) => names.push(plain()),
-                // No head has outputs with names behind one without.
-                (None, None) => break,
-            }
-            own += 1;
-        }
-        if known.is_none() {
-            widths.push(own);
-        }
-    }
-    if names.len() != outputs {
-        widths = vec![outputs];
-        names = (0..outputs).map(|k| format!("output{k}")).collect();
-    }
-    Ok(Board { ready, names, widths })
 }
 
 /// A sentence about this port, which may name it already.
 fn named(port: &str, sentence: &str) -> String {
     if sentence.starts_with(port) { sentence.to_owned() } else { format!("{port}: {sentence}") }
-}
-
-fn sum(a: Traffic, b: Traffic) -> Traffic {
-    Traffic {
-        commands: a.commands + b.commands,
-        again: a.again + b.again,
-        late: a.late + b.late,
-        received: a.received + b.received,
-        repeated: a.repeated + b.repeated,
-        missing: a.missing + b.missing,
-        damaged: a.damaged + b.damaged,
-    }
 }
