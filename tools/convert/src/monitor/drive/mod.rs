@@ -4,8 +4,8 @@
 //! is left out; a board that began anew is told by a count that does not fit.
 //!
 //! * [`control`]: what is to be streamed, and how it is told to rest or to stop.
-//! * [`introduce`]: what the board's outputs are called; [`beside`]: the host's own session beside the board's.
-//! * [`recover`]: connects again, and goes on where the board is.
+//! * `introduce`: what the board's outputs are called; `beside`: the host's own session beside the board's.
+//! * `recover`: connects again, and goes on where the board is.
 
 mod beside;
 pub mod control;
