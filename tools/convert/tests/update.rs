@@ -144,6 +144,7 @@ fn what_is_no_model_is_not_signed() {
     sign("none.cell", &["none.cell", "check the path"]);
     std::fs::write(folder.join("text.cell"), "no blob").unwrap();
     sign("text.cell", &["text.cell", "convert the model again"]);
+    fails(folder, &["inspect", "2.cellu"], &["2.cellu: this is not a cellstate blob", "`cellstate check`"]);
     sign("2.cellu", &["2.cellu: it is an update already"]);
     let mut blob = std::fs::read(model("lane")).unwrap();
     let last = blob.len() - 1;

@@ -2,6 +2,7 @@
 
 use cellstate::Model;
 use cellstate_convert::data::{self, Sequences};
+use cellstate_store::manifest;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -26,7 +27,10 @@ impl Blob {
     }
 
     pub(super) fn model(&self) -> Result<Model<'_>, String> {
-        Model::parse(self.bytes()).map_err(|e| format!("{}: {e}; convert the model again", self.path))
+        let update = self.bytes().starts_with(&manifest::MAGIC);
+        let remedy =
+            if update { "it is an update: look at it by `cellstate check`" } else { "convert the model again" };
+        Model::parse(self.bytes()).map_err(|e| format!("{}: {e}; {remedy}", self.path))
     }
 }
 
